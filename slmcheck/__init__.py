@@ -1,0 +1,77 @@
+"""Fine-tune small language models as pytest fixtures, gate their releases, and say why they fail."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+__version__ = "0.1.0"
+
+if TYPE_CHECKING:
+    from slmcheck.evaluation import Baseline, Run, open_recipe
+    from slmcheck.evaluation.library import check, compare, evaluate, finetune, open_run, parity, plan, report
+    from slmcheck.gates import MetricInfo, Policy, Score, Verdict, judging
+    from slmcheck.metrics import Metric, Statistics, metric
+    from slmcheck.pipeline import Workspace
+    from slmcheck.records import Prediction, Recipe
+    from slmcheck.storage import Store
+
+_HOMES = {
+    "Baseline": "slmcheck.evaluation",
+    "Metric": "slmcheck.metrics",
+    "MetricInfo": "slmcheck.gates",
+    "Policy": "slmcheck.gates",
+    "Prediction": "slmcheck.records",
+    "Recipe": "slmcheck.records",
+    "Run": "slmcheck.evaluation",
+    "Score": "slmcheck.gates",
+    "Statistics": "slmcheck.metrics",
+    "Store": "slmcheck.storage",
+    "Verdict": "slmcheck.gates",
+    "Workspace": "slmcheck.pipeline",
+    "check": "slmcheck.evaluation.library",
+    "compare": "slmcheck.evaluation.library",
+    "evaluate": "slmcheck.evaluation.library",
+    "finetune": "slmcheck.evaluation.library",
+    "judging": "slmcheck.gates",
+    "metric": "slmcheck.metrics",
+    "open_recipe": "slmcheck.evaluation",
+    "open_run": "slmcheck.evaluation.library",
+    "parity": "slmcheck.evaluation.library",
+    "plan": "slmcheck.evaluation.library",
+    "report": "slmcheck.evaluation.library",
+}
+
+__all__ = [
+    "Baseline",
+    "Metric",
+    "MetricInfo",
+    "Policy",
+    "Prediction",
+    "Recipe",
+    "Run",
+    "Score",
+    "Statistics",
+    "Store",
+    "Verdict",
+    "Workspace",
+    "__version__",
+    "check",
+    "compare",
+    "evaluate",
+    "finetune",
+    "judging",
+    "metric",
+    "open_recipe",
+    "open_run",
+    "parity",
+    "plan",
+    "report",
+]
+
+
+def __getattr__(name: str) -> object:
+    home = _HOMES.get(name)
+    if home is None:
+        raise AttributeError(f"module 'slmcheck' has no attribute '{name}'")
+    return getattr(import_module(home), name)

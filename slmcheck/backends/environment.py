@@ -1,0 +1,55 @@
+"""The environment of this machine, told without importing a model library."""
+
+from __future__ import annotations
+
+import os
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+from slmcheck.records import DeviceClass, Environment
+
+LIBRARIES = ("torch", "transformers", "peft", "tokenizers")
+"""The libraries whose version decides numbers."""
+
+
+def this_environment(
+    *, device: DeviceClass | None = None, threads: int = 1, bf16: bool = False, fp16: bool = False
+) -> Environment:
+    """Where work of this process is done.
+
+    Args:
+        device: The device class; None detects it: cuda where a driver and a CUDA build of torch are present.
+        threads: Threads of one training or prediction.
+        bf16: Whether activations are bfloat16.
+        fp16: Whether activations are float16.
+    """
+    versions = {name: found for name in LIBRARIES if (found := _version(name)) is not None}
+    dtype = "bfloat16" if bf16 else "float16" if fp16 else "float32"
+    return Environment(device=device or _device(versions.get("torch")), dtype=dtype, threads=threads, versions=versions)
+
+
+def worker_threads() -> int:
+    """Threads that one process may use: the cores, shared among the xdist workers."""
+    workers = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+    return max(1, cores() // max(1, workers))
+
+
+def cores() -> int:
+    """Cores that this process may run on."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def _device(torch_version: str | None) -> DeviceClass:
+    has_driver = Path("/dev/nvidiactl").exists()
+    if has_driver and torch_version is not None and not torch_version.endswith("+cpu"):
+        return "cuda"
+    return "cpu"
+
+
+def _version(name: str) -> str | None:
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return None

@@ -1,0 +1,43 @@
+"""Checkpoint -> LanguageModel."""
+
+from __future__ import annotations
+
+from slmcheck.backends.protocol import LanguageModel
+from slmcheck.errors import CheckpointError
+from slmcheck.records import Checkpoint, DeviceClass
+
+
+def load(checkpoint: Checkpoint, *, device: DeviceClass = "cpu", threads: int = 1) -> LanguageModel:
+    """The model of a checkpoint, in memory and checked.
+
+    Args:
+        checkpoint: A model, an adapter with its base model, or an ONNX graph.
+        device: Where PyTorch runs; graphs run on the CPU.
+        threads: Threads of this process that forward passes may use.
+
+    Raises:
+        CheckpointError: If weights are missing, damaged, pickled, or of another model.
+        MissingExtraError: If the library that runs it is not installed.
+    """
+    if checkpoint.kind == "onnx":
+        from slmcheck.backends.onnxruntime import load_graph
+
+        return load_graph(checkpoint, threads=threads)
+    if checkpoint.kind == "predictions":
+        raise CheckpointError(
+            f"{checkpoint.path} holds saved predictions, not a model.\nOnly scores of these predictions can be asked."
+        )
+    from slmcheck.backends.pytorch_loading import load_pytorch
+
+    return load_pytorch(checkpoint, device=device, threads=threads)
+
+
+def free_memory() -> None:
+    """Give the memory of models that are no longer referenced back, on a GPU too."""
+    import gc
+    import sys
+
+    gc.collect()
+    torch = sys.modules.get("torch")
+    if torch is not None and torch.cuda.is_available():
+        torch.cuda.empty_cache()

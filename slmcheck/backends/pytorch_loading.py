@@ -1,0 +1,259 @@
+"""Checkpoint folder -> model in PyTorch, with every doubt an error.
+
+transformers and peft only warn about weights that are missing or do not fit, and the model then answers with random or
+base weights; here that is an error. A leaf module: it imports torch and transformers.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import torch
+import transformers
+from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel
+from transformers.utils import cached_file
+
+from slmcheck.backends.checkpoint_files import check_weights
+from slmcheck.backends.environment import this_environment
+from slmcheck.backends.facts import ModelFacts
+from slmcheck.backends.padded import PaddedModel
+from slmcheck.backends.protocol import LanguageModel
+from slmcheck.backends.pytorch_probe import packed_if_equal
+from slmcheck.data.tokenizers import TextTokenizer, as_text_tokenizer, read_tokenizer
+from slmcheck.errors import CheckpointError, InputError
+from slmcheck.records import Checkpoint, DeviceClass
+
+if TYPE_CHECKING:
+    from peft import PeftModel
+
+DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+LENGTH_DEPENDENT_ROPE = {"dynamic", "longrope"}
+"""Rotary embeddings whose factors depend on the longest sequence of a forward pass."""
+
+
+def load_pytorch(checkpoint: Checkpoint, *, device: DeviceClass, threads: int) -> LanguageModel:
+    """See `slmcheck.backends.load`."""
+    dtype = _dtype(checkpoint)
+    _check_device(device)
+    if device == "cpu" and torch.get_num_threads() != 1:
+        torch.set_num_threads(1)  # batches run side by side instead: faster, and equal to one thread bit for bit
+    with quiet():
+        if checkpoint.kind == "adapter":
+            model = load_with_adapter(checkpoint, dtype).get_base_model()  # the adapter's layers are in it
+        else:
+            model = load_base(str(checkpoint.path), dtype, checkpoint.trust_remote_code)
+        tokenizer = load_tokenizer(checkpoint)
+    model = ready(model).to(device)
+    facts = ModelFacts(
+        checkpoint_key=checkpoint.key,
+        environment=this_environment(
+            device=device, threads=threads, bf16=dtype == torch.bfloat16, fp16=dtype == torch.float16
+        ),
+        eos_ids=eos_ids_of(model, tokenizer),
+        context_tokens=context_of(model),
+        vocabulary_size=int(model.get_output_embeddings().weight.shape[0]),
+    )
+    if _rope_type(model) in LENGTH_DEPENDENT_ROPE:
+        return PaddedModel(model, tokenizer, facts, rows_alone=True)
+    return packed_if_equal(model, tokenizer, facts) or PaddedModel(model, tokenizer, facts, rows_alone=False)
+
+
+def load_merged(checkpoint: Checkpoint) -> PreTrainedModel:
+    """The plain model of a checkpoint in float32 on the CPU, an adapter merged into its base model.
+
+    Raises:
+        CheckpointError: If it cannot be loaded, or its adapter cannot be merged.
+    """
+    with quiet():
+        if checkpoint.kind != "adapter":
+            return ready(load_base(str(checkpoint.path), torch.float32, checkpoint.trust_remote_code))
+        adapted = load_with_adapter(checkpoint, torch.float32)
+        try:
+            return ready(adapted.merge_and_unload(safe_merge=True))
+        except (AttributeError, NotImplementedError, ValueError) as error:
+            raise CheckpointError(
+                f"The adapter {checkpoint.path} cannot be merged into its base model: {_first_line(error)}\n"
+                "Adapters of added weights (LoRA and its kin) can; others run beside their base model only."
+            ) from error
+
+
+def ready(model: PreTrainedModel) -> PreTrainedModel:
+    """The model as it is asked: no dropout, no gradients, every term of its attention."""
+    if getattr(model.config.get_text_config(), "attn_logit_softcapping", None):
+        model.set_attn_implementation("eager")  # sdpa leaves the soft cap out without a word
+    return model.eval().requires_grad_(False)
+
+
+def load_base(source: str, dtype: torch.dtype, trust_remote_code: bool) -> PreTrainedModel:
+    """A causal language model of a folder or hub id, complete and in `dtype`.
+
+    Raises:
+        CheckpointError: If weights are missing, damaged, pickled, or do not fill the architecture.
+    """
+    name, revision = split_revision(source)
+    if is_folder(name):
+        check_weights(Path(name), "model")
+    try:
+        model, report = AutoModelForCausalLM.from_pretrained(
+            name,
+            revision=revision,
+            dtype=dtype,
+            use_safetensors=True,
+            trust_remote_code=trust_remote_code,
+            output_loading_info=True,
+        )
+    except (OSError, ValueError, RuntimeError) as error:
+        raise CheckpointError(
+            f"The model {source} cannot be loaded: {_first_line(error)}\n"
+            "Expected a causal language model that transformers saved, with config.json and safetensors.\n"
+            "Where it needs code of its own, set trust_remote_code: true in the recipe."
+        ) from error
+    wrong = sorted({*report["missing_keys"], *(entry[0] for entry in report["mismatched_keys"])})
+    if wrong:
+        raise CheckpointError(
+            f"{len(wrong)} weights of {type(model).__name__} are missing or of another shape: {', '.join(wrong[:3])}.\n"
+            f"In {source}.\nSuch weights would be random. Give the checkpoint that belongs to this config.json."
+        )
+    return model
+
+
+def load_with_adapter(checkpoint: Checkpoint, dtype: torch.dtype) -> PeftModel:
+    """An adapter on its base model.
+
+    Raises:
+        CheckpointError: If either is unusable or they do not belong together.
+    """
+    from slmcheck.backends.adapters import load_adapter
+
+    name = _base_of(checkpoint)
+    base = load_base(name, dtype, checkpoint.trust_remote_code)
+    return load_adapter(checkpoint.path, base, base_folder=folder_of(name), base_name=name)
+
+
+def folder_of(source: str) -> Path:
+    """Where the files of a model lie: its folder, or its snapshot in the hub cache.
+
+    Raises:
+        CheckpointError: If the hub cache has no such snapshot.
+    """
+    name, revision = split_revision(source)
+    if is_folder(name):
+        return Path(name)
+    file = cached_file(name, "config.json", revision=revision, local_files_only=True)
+    if file is None:
+        raise CheckpointError(f"The hub cache has no files of {source}.\nLoad it once with network access.")
+    return Path(file).parent
+
+
+def load_tokenizer(checkpoint: Checkpoint) -> TextTokenizer:
+    """The tokenizer of a checkpoint: its own, else that of its base model.
+
+    Raises:
+        CheckpointError: If there is none, or it gives no character offsets.
+    """
+    source = tokenizer_source(checkpoint)
+    name, revision = split_revision(source)
+    try:
+        if (Path(name) / "tokenizer.json").is_file():
+            return read_tokenizer(Path(name))
+        return as_text_tokenizer(
+            AutoTokenizer.from_pretrained(name, revision=revision, trust_remote_code=checkpoint.trust_remote_code)
+        )
+    except (OSError, ValueError, InputError) as error:
+        raise CheckpointError(
+            f"The tokenizer of {source} cannot be loaded: {_first_line(error)}\n"
+            "Expected tokenizer.json and tokenizer_config.json beside the weights."
+        ) from error
+
+
+def eos_ids_of(model: PreTrainedModel, tokenizer: TextTokenizer) -> frozenset[int]:
+    """Every token that ends a generation: those of the generation configuration, and the tokenizer's own."""
+    configured = model.generation_config.eos_token_id if model.generation_config is not None else None
+    ids = configured if isinstance(configured, list) else [configured]
+    return frozenset(int(token) for token in (*ids, tokenizer.eos_id) if token is not None)
+
+
+def context_of(model: PreTrainedModel) -> int | None:
+    """Longest sequence that the configuration allows, in tokens."""
+    config = model.config.get_text_config()
+    length = getattr(config, "max_position_embeddings", None)
+    return int(length) if isinstance(length, int) and length > 0 else None
+
+
+def is_folder(name: str) -> bool:
+    """Whether a model is named by a folder rather than by a hub id."""
+    return Path(name).is_dir() or name.startswith(("/", "./", "../")) or name.count("/") > 1
+
+
+def split_revision(source: str) -> tuple[str, str]:
+    """`org/name@revision` -> (`org/name`, `revision`); a folder has the revision `main`."""
+    if is_folder(source):
+        return source, "main"
+    name, _, revision = source.partition("@")
+    return name, revision or "main"
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """No progress bars and no warnings of the loading libraries: what they would warn of is checked."""
+    bars = transformers.utils.logging.is_progress_bar_enabled()
+    loggers = [logging.getLogger(name) for name in ("transformers", "peft")]
+    levels = [logger.level for logger in loggers]
+    transformers.utils.logging.disable_progress_bar()
+    for logger in loggers:
+        logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)
+        if bars:
+            transformers.utils.logging.enable_progress_bar()
+
+
+def tokenizer_source(checkpoint: Checkpoint) -> str:
+    """Folder or hub id of a checkpoint's tokenizer: its own, else that of its base model."""
+    own = (checkpoint.path / "tokenizer.json").is_file()
+    return _base_of(checkpoint) if checkpoint.kind == "adapter" and not own else str(checkpoint.path)
+
+
+def _check_device(device: DeviceClass) -> None:
+    present = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+    if not present[device]:
+        names = ", ".join(name for name, found in present.items() if found)
+        raise CheckpointError(
+            f"Device '{device}' is not available to torch {torch.__version__}.\nAvailable: {names}.\n"
+            "Choose one with --slm-device, or install the torch build for this device."
+        )
+
+
+def _base_of(checkpoint: Checkpoint) -> str:
+    if checkpoint.base_model is None:
+        raise CheckpointError(
+            f"The adapter {checkpoint.path} comes without its base model.\n"
+            "An adapter cannot run alone: name base_model."
+        )
+    return checkpoint.base_model
+
+
+def _dtype(checkpoint: Checkpoint) -> torch.dtype:
+    if checkpoint.precision not in DTYPES:
+        raise CheckpointError(
+            f"PyTorch does not run precision '{checkpoint.precision}' of {checkpoint.path}.\n"
+            f"Available: {', '.join(DTYPES)}."
+        )
+    return DTYPES[checkpoint.precision]
+
+
+def _rope_type(model: PreTrainedModel) -> str | None:
+    parameters = getattr(model.config.get_text_config(), "rope_parameters", None) or {}
+    found = parameters.get("rope_type")
+    return found if isinstance(found, str) else None
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().partition("\n")[0]

@@ -1,0 +1,17 @@
+"""Runs and baselines as suites and library users hold them."""
+
+from slmcheck.evaluation.baseline import Acceptance, Baseline, accept
+from slmcheck.evaluation.run import OnnxView, Run, open_recipe
+from slmcheck.evaluation.views import Subject, View, default_kind
+
+__all__ = [
+    "Acceptance",
+    "Baseline",
+    "OnnxView",
+    "Run",
+    "Subject",
+    "View",
+    "accept",
+    "default_kind",
+    "open_recipe",
+]

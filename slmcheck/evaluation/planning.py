@@ -1,0 +1,177 @@
+"""What a recipe costs and what its evaluation split can see, before anything is trained."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from slmcheck import gates, pipeline, recipes, training
+from slmcheck.data import Splits, load_splits
+from slmcheck.errors import InputError
+from slmcheck.evaluation.checking import SPLITS, tokenizer_of
+from slmcheck.evaluation.naming import recipe_paths
+from slmcheck.metrics import METRICS
+from slmcheck.pipeline import Workspace
+from slmcheck.recipes.keys import DEFAULT_EPOCHS
+from slmcheck.records import Recipe, RunRecord, Split, Task
+from slmcheck.training.memory import read_shape
+
+PLANNED: Mapping[Task, tuple[str, ...]] = {
+    "classification": ("accuracy", "f1"),
+    "sequence_classification": ("accuracy", "f1"),
+    "generation": ("exact_match", "rougeL", "bleu"),
+    "extraction": ("f1", "exact_match"),
+    "language_modeling": ("perplexity",),
+}
+"""The metrics that a recipe is planned for."""
+SAMPLED_ROWS = 200
+CHARACTERS_PER_TOKEN = 4.0
+OPERATIONS_PER_WEIGHT = 6
+"""Floating-point operations a weight and token: forward and backward."""
+EFFICIENCY = 0.25
+"""Share of a matrix product's speed that a training of a small model reaches."""
+SECONDS_TO_START = 6.0
+"""Imports and loading of a training process."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cost:
+    """How long a training takes; a rough figure, with where it comes from."""
+
+    seconds: float
+    basis: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class RecipePlan:
+    """One recipe before it is trained."""
+
+    recipe: Recipe
+    rows: Mapping[Split, int]
+    evaluated: Split
+    checks: tuple[gates.Plan, ...]
+    """What the evaluation split can see in each planned metric, at the metric's own margin."""
+    steps: int
+    tokens: int
+    """Tokens that the updates will see, estimated from a sample."""
+    memory: training.MemoryEstimate | None
+    """None where the base model's files are not on this machine."""
+    cost: Cost | None
+    """None where nothing is known of this machine."""
+    stored: bool
+    """Whether the store has the run already."""
+
+
+def plan_recipe(recipe: Recipe, workspace: Workspace, *, margin: float | None = None) -> RecipePlan:
+    """Plan one recipe.
+
+    Args:
+        recipe: The recipe.
+        workspace: Earlier runs of its store tell the pace of this machine.
+        margin: How much worse a score may be; None takes each metric's own.
+
+    Raises:
+        RecipeError: If the base model cannot be found.
+        DataError: If rows cannot be used.
+    """
+    splits = load_splits(recipe)
+    evaluated = splits.evaluation_split(recipe)
+    n = len(splits.of(evaluated))
+    key, _ = pipeline.run_key(recipe, splits, workspace)
+    folder = recipes.base_model_of(recipe).folder
+    steps, tokens = steps_of(recipe, len(splits.train)), _tokens(recipe, splits)
+    records = list(workspace.store.runs())
+    stored = any(record.key == key for record in records)
+    return RecipePlan(
+        recipe=recipe,
+        rows={split: len(splits.of(split)) for split in SPLITS},
+        evaluated=evaluated,
+        checks=tuple(
+            gates.plan(METRICS[recipe.task][name].info, n, margin=margin, seeds=recipe.seeds)
+            for name in PLANNED[recipe.task]
+        ),
+        steps=steps,
+        tokens=tokens,
+        memory=None if folder is None else training.estimate_of_recipe(recipe, str(folder)),
+        cost=_cost(recipe, tokens, records, folder),
+        stored=stored,
+    )
+
+
+def plan_suite(folder: Path, workspace: Workspace) -> tuple[RecipePlan, ...]:
+    """Plan every recipe below a folder.
+
+    Raises:
+        InputError: If there is none.
+    """
+    found = recipe_paths(folder)
+    if not found:
+        raise InputError(
+            f"There is no recipe in {folder}.\nA recipe is a .yaml, .toml or .json file with the key base_model.\n"
+            "Write one: slmcheck init NAME --data FILE"
+        )
+    return tuple(plan_recipe(recipes.load(path), workspace) for path in found)
+
+
+def steps_of(recipe: Recipe, rows: int) -> int:
+    """Updates of a training without early stopping."""
+    if recipe.max_steps is not None:
+        return recipe.max_steps
+    batch = recipe.per_device_train_batch_size * recipe.gradient_accumulation_steps
+    epochs = recipe.num_train_epochs if recipe.num_train_epochs is not None else DEFAULT_EPOCHS
+    return max(1, round(epochs * -(-rows // batch)))
+
+
+def _tokens(recipe: Recipe, splits: Splits) -> int:
+    """Tokens that all updates see, from the mean length of a sample of training rows."""
+    sample = splits.train[:: max(1, len(splits.train) // SAMPLED_ROWS)][:SAMPLED_ROWS]
+    texts = [example.prompt + example.answer or _conversation(example.messages) for example in sample]
+    tokenizer = tokenizer_of(recipe)
+    if tokenizer is None:
+        lengths = [len(text) / CHARACTERS_PER_TOKEN + 2 for text in texts]
+    else:
+        lengths = [len(tokenizer.tokenize(text)[0]) + 2.0 for text in texts]
+    if recipe.task != "language_modeling":
+        lengths = [min(length, recipe.data.max_length) for length in lengths]
+    mean = sum(lengths) / max(1, len(lengths))
+    batch = recipe.per_device_train_batch_size * recipe.gradient_accumulation_steps
+    return round(steps_of(recipe, len(splits.train)) * min(batch, len(splits.train)) * mean)
+
+
+def _conversation(messages: Sequence[Mapping[str, object]]) -> str:
+    return "\n".join(f"{message.get('role')}: {message.get('content')}" for message in messages)
+
+
+def _cost(recipe: Recipe, tokens: int, records: Sequence[RunRecord], folder: Path | None) -> Cost | None:
+    paces = [
+        record.resources.tokens_per_second
+        for record in records
+        if record.resources.tokens_per_second
+        and (record.recipe.base_model, record.recipe.trainer) == (recipe.base_model, recipe.trainer)
+    ]
+    if paces:
+        count = f"{len(paces)} earlier {'runs' if len(paces) > 1 else 'run'}"
+        return Cost(seconds=SECONDS_TO_START + tokens / sorted(paces)[len(paces) // 2], basis=f"the pace of {count}")
+    shape = read_shape(folder) if folder is not None else None
+    if shape is None:
+        return None
+    operations = OPERATIONS_PER_WEIGHT * shape.parameters * tokens
+    seconds = operations / (EFFICIENCY * _operations_per_second())
+    return Cost(
+        seconds=SECONDS_TO_START + seconds, basis="a guess from the speed of this processor, good to a factor 3"
+    )
+
+
+def _operations_per_second() -> float:
+    """Speed of a matrix product of numpy in float32 on this machine, with the threads that numpy uses."""
+    import numpy as np
+
+    size, best = 512, float("inf")
+    matrix = np.ones((size, size), dtype=np.float32)
+    for _ in range(4):
+        started = time.perf_counter()
+        matrix @ matrix
+        best = min(best, time.perf_counter() - started)
+    return 2.0 * size**3 / best

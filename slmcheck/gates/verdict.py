@@ -1,0 +1,81 @@
+"""The outcome of one claim: true or false under the policy, with its record."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import cached_property
+
+from slmcheck.records import VerdictRecord, VerdictState
+
+INLINE_LINES = 7
+INLINE_CHARACTERS = 639
+
+
+class Verdict:
+    """What a comparison of scores returns; true where the claim holds under the policy of the session."""
+
+    def __init__(self, record: VerdictRecord) -> None:
+        self.record = record
+
+    def __bool__(self) -> bool:
+        return self.record.holds
+
+    def __repr__(self) -> str:
+        return f"<{self.record.claim}: {self.record.lines[0] if self.record.lines else self.record.state}>"
+
+    def __str__(self) -> str:
+        return "\n".join((self.record.claim, *self.record.lines))
+
+    @property
+    def state(self) -> VerdictState:
+        """Pass, fail, inconclusive, or accepted where there was no baseline yet."""
+        return self.record.state
+
+    @property
+    def proven(self) -> bool:
+        """Whether the examples prove the state, beyond the point estimate."""
+        return self.record.proven
+
+    @property
+    def lines(self) -> tuple[str, ...]:
+        """The explanation; the first line is the whole truth."""
+        return self.record.lines
+
+    @cached_property
+    def inline(self) -> tuple[str, ...]:
+        """The claim and its explanation in at most 7 lines and under 640 characters, which pytest does not cut."""
+        return inline_form(self.record)
+
+    def of_test(self, test: str, *, primary: bool) -> Verdict:
+        """The same verdict with the test that asked for it."""
+        return Verdict(replace(self.record, test=test, primary=primary))
+
+
+def inline_form(record: VerdictRecord) -> tuple[str, ...]:
+    """The form of a record that fits into pytest's assertion message.
+
+    The claim, the first line and the last line (the command to run next) always stay; of the rest the first ones
+    that fit. A single overlong line is cut with an ellipsis.
+    """
+    if not record.lines:
+        return (_cut(record.claim, INLINE_CHARACTERS),)
+    first, *rest = record.lines
+    last = [rest.pop()] if rest and rest[-1].startswith("next:") else []
+    kept = [record.claim, first]
+    for line in rest:
+        if len(kept) + len(last) < INLINE_LINES and _length([*kept, line, *last]) <= INLINE_CHARACTERS:
+            kept.append(line)
+    if last and _length([*kept, *last]) <= INLINE_CHARACTERS:
+        kept += last
+    if _length(kept) > INLINE_CHARACTERS:
+        room = (INLINE_CHARACTERS - len(kept)) // len(kept)
+        kept = [_cut(line, room) for line in kept]
+    return tuple(kept)
+
+
+def _length(lines: list[str]) -> int:
+    return sum(len(line) + 1 for line in lines)
+
+
+def _cut(line: str, room: int) -> str:
+    return line if len(line) <= room else line[: room - 1] + "…"

@@ -1,0 +1,6 @@
+"""Checkpoint and examples -> predicted rows: options, likelihood, generation."""
+
+from slmcheck.inference.prediction import CACHE_VERSION, OnRows, predict
+from slmcheck.inference.saved import read_saved_predictions
+
+__all__ = ["CACHE_VERSION", "OnRows", "predict", "read_saved_predictions"]

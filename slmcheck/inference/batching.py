@@ -1,0 +1,85 @@
+"""Work in batches of bounded size, several at a time where that pays, halved where memory ends."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor, as_completed
+from typing import TypeVar
+
+from slmcheck.backends import LanguageModel, free_memory
+from slmcheck.errors import PredictionError
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+MEMORY_MESSAGES = ("can't allocate memory", "out of memory", "Failed to allocate memory", "not enough memory")
+
+
+def batches(
+    items: Sequence[Item], size: Callable[[Item], int], *, budget: int, alone: bool = False
+) -> list[list[Item]]:
+    """Items sorted by size, the largest first, in batches of at most `budget` in all; a larger item stands alone."""
+    found: list[list[Item]] = []
+    room = 0
+    for item in sorted(items, key=size, reverse=True):
+        if not found or alone or size(item) > room:
+            found.append([])
+            room = budget
+        found[-1].append(item)
+        room -= size(item)
+    return found
+
+
+def run_batches(
+    model: LanguageModel, work: Sequence[Sequence[Item]], run: Callable[[Sequence[Item]], list[Result]]
+) -> Iterator[list[tuple[Item, Result]]]:
+    """Results of each batch with their items, as batches finish.
+
+    Args:
+        model: Says how many threads may ask it at once.
+        work: Batches, the largest first.
+        run: Gives one result an item; is called from several threads.
+
+    Raises:
+        PredictionError: If one item alone needs more memory than there is.
+    """
+    if model.workers == 1 or len(work) == 1:
+        for batch in work:
+            yield list(zip(batch, halving(run, batch), strict=True))
+        return
+    with ThreadPoolExecutor(model.workers, thread_name_prefix="slmcheck") as pool:
+        futures: dict[Future[list[Result]], Sequence[Item]] = {
+            pool.submit(halving, run, batch): batch for batch in work
+        }
+        try:
+            for future in as_completed(futures):
+                yield list(zip(futures.pop(future), future.result(), strict=True))
+        finally:
+            for future in futures:
+                future.cancel()
+
+
+def halving(run: Callable[[Sequence[Item]], list[Result]], batch: Sequence[Item]) -> list[Result]:
+    """Run a batch; where memory ends, in two halves.
+
+    Raises:
+        PredictionError: If one item alone needs more memory than there is.
+    """
+    try:
+        return run(batch)
+    except (MemoryError, RuntimeError) as error:
+        if not is_out_of_memory(error):
+            raise
+        if len(batch) == 1:
+            raise PredictionError(
+                f"One row needs more memory than this machine has: {str(error).strip().splitlines()[0]}\n"
+                "Shorten the longest rows, use a smaller base model, or another device (--slm-device)."
+            ) from error
+    free_memory()
+    middle = len(batch) // 2
+    return [*halving(run, batch[:middle]), *halving(run, batch[middle:])]
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether a library reports that it could not allocate memory."""
+    return isinstance(error, MemoryError) or any(text in str(error) for text in MEMORY_MESSAGES)

@@ -1,0 +1,101 @@
+"""Finished training: checkpoints, histories, resources, environments."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+from slmcheck.records.recipe import Recipe
+
+CheckpointKind = Literal["model", "adapter", "onnx", "predictions"]
+DeviceClass = Literal["cpu", "cuda", "mps"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Environment:
+    """Where work was done; recorded beside a result, never part of what was asked for."""
+
+    device: DeviceClass = "cpu"
+    dtype: str = "float32"
+    threads: int = 1
+    versions: Mapping[str, str] = field(default_factory=dict)
+    """Full versions of the libraries that decide numbers: torch, transformers, peft, tokenizers, slmcheck."""
+
+    def __str__(self) -> str:
+        torch = self.versions.get("torch")
+        return f"{self.device}, torch {torch}" if torch else self.device
+
+
+@dataclass(frozen=True, kw_only=True)
+class Checkpoint:
+    """Weights on disk and what is needed to load them."""
+
+    kind: CheckpointKind
+    path: Path
+    """Folder of the model, adapter or graph; a file for saved predictions."""
+    key: str
+    """Hash of the weights, and for an adapter of its base model too."""
+    base_model: str | None = None
+    """Folder or hub id of the base model, for an adapter."""
+    precision: str = "fp32"
+    trust_remote_code: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class HistoryPoint:
+    """One moment of a training; losses in nats per supervised token."""
+
+    step: int
+    epoch: float = 0.0
+    train_loss: float | None = None
+    """Running loss of the updates since the last point: dropout on, weights moving."""
+    validation_loss: float | None = None
+    train_subset_loss: float | None = None
+    """Loss of a fixed part of the training rows, on the same footing as `validation_loss`."""
+    learning_rate: float | None = None
+    gradient_norm: float | None = None
+    seconds: float | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Resources:
+    """What a training took."""
+
+    seconds: float | None = None
+    cpu_seconds: float | None = None
+    tokens: int | None = None
+    """Real tokens seen by the updates, padding excluded."""
+    tokens_per_second: float | None = None
+    peak_memory_bytes: int | None = None
+    """Peak resident size of the training process."""
+    peak_gpu_memory_bytes: int | None = None
+    trained_parameters: int | None = None
+    total_parameters: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunRecord:
+    """One finished execution of a recipe."""
+
+    name: str
+    key: str
+    recipe: Recipe
+    checkpoint: Checkpoint
+    environment: Environment
+    directory: Path
+    """Its entry in the store."""
+    history: tuple[HistoryPoint, ...] = ()
+    best_step: int | None = None
+    """The step whose weights are the checkpoint."""
+    last_step: int | None = None
+    stopped_early: bool = False
+    resources: Resources = field(default_factory=Resources)
+    engine: str = ""
+    """How batches were made and attention computed, in words."""
+    notes: tuple[str, ...] = ()
+    created: str = ""
+    """UTC, ISO 8601."""
+    made_elsewhere: bool = False
+    """Found in the store under another environment than this machine's."""

@@ -1,0 +1,1 @@
+"""The parts of the HTML page: elements, colours, style, script and sections."""

@@ -1,0 +1,148 @@
+"""Training in a process of its own: a crash, a lack of memory or a timeout is one clear error to the caller."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import IO
+
+from slmcheck.records import DeviceClass, Example, Recipe
+from slmcheck.training import jobs
+from slmcheck.training.carry_out import carry_out, find_trainer
+from slmcheck.training.failures import ChildEnd, error_of, memory_kills
+from slmcheck.training.history import FILE_NAME, HistoryFollower, TrainingProgress
+from slmcheck.training.protocol import TrainingJob
+from slmcheck.training.result import TrainingResult, read_result
+
+POLL_SECONDS = 0.1
+GRACE_SECONDS = 10.0
+"""Between asking a training to end and ending it."""
+
+OnProgress = Callable[[TrainingProgress], None]
+
+
+def train_in_child(
+    recipe: Recipe,
+    train: Sequence[Example],
+    validation: Sequence[Example],
+    work: Path,
+    *,
+    base_model: str,
+    device: DeviceClass = "cpu",
+    on_progress: OnProgress | None = None,
+) -> TrainingResult:
+    """Carry out a recipe in a child process; an earlier attempt in the same work folder is resumed.
+
+    Args:
+        recipe: The recipe; its `threads` and `timeout_minutes` hold for the child.
+        train: Training examples, in order.
+        validation: Validation examples.
+        work: The work folder; afterwards `work/publish/` holds what is kept.
+        base_model: Folder of the base model, or hub id with `@revision`.
+        device: Where to train.
+        on_progress: Called with each update and evaluation as it is noticed.
+
+    Raises:
+        InputError: If recipe, data or base model cannot be used.
+        NonFiniteLossError: If the loss became NaN or infinite.
+        TrainingTimeoutError: If it took longer than `timeout_minutes`.
+        TrainingKilledError: If it was ended by a signal, the memory limit among them.
+        TrainingError: If it ended otherwise without a result.
+    """
+    work = work.resolve()
+    publish = work / jobs.PUBLISH
+    publish.mkdir(parents=True, exist_ok=True)
+    if not find_trainer(recipe.trainer).trains:
+        carry_out(
+            TrainingJob(
+                recipe=recipe,
+                train=tuple(train),
+                validation=tuple(validation),
+                base_model=base_model,
+                output_dir=publish,
+                device=device,
+                log_step=lambda point: None,
+            )
+        )
+        return read_result(publish, work / jobs.OUTCOME)
+    job = jobs.write_job(work, recipe, train, validation, base_model=base_model, device=device)
+    kills_before = memory_kills()
+    with (publish / jobs.LOG).open("ab") as log:
+        child = _start(job, log, recipe, device)
+    timed_out = _wait(child, HistoryFollower(publish / FILE_NAME), on_progress, recipe.timeout_minutes * 60.0)
+    if child.returncode == 0 and (work / jobs.OUTCOME).exists():
+        return read_result(publish, work / jobs.OUTCOME)
+    end = ChildEnd(
+        recipe=recipe,
+        work=work,
+        base_model=base_model,
+        returncode=child.returncode,
+        timed_out=timed_out,
+        killed_for_memory=memory_kills() > kills_before,
+    )
+    raise error_of(end)
+
+
+def child_environment(recipe: Recipe, device: DeviceClass) -> dict[str, str]:
+    """The environment variables of a training process."""
+    threads = str(recipe.threads)
+    found = {
+        **os.environ,
+        "OMP_NUM_THREADS": threads,
+        "MKL_NUM_THREADS": threads,
+        "OMP_WAIT_POLICY": "PASSIVE",
+        "TOKENIZERS_PARALLELISM": "false",
+        "PYTHONUNBUFFERED": "1",
+    }
+    if device == "cuda":
+        # With several GPUs in sight transformers would spread each batch over them (DataParallel).
+        found["CUDA_VISIBLE_DEVICES"] = os.environ.get("CUDA_VISIBLE_DEVICES", "0").split(",")[0]
+    return found
+
+
+def _start(job: Path, log: IO[bytes], recipe: Recipe, device: DeviceClass) -> subprocess.Popen[bytes]:
+    return subprocess.Popen(
+        [sys.executable, "-P", "-m", "slmcheck.training.child", str(job)],
+        stdin=subprocess.PIPE,
+        stdout=log,
+        stderr=subprocess.STDOUT,
+        env=child_environment(recipe, device),
+        start_new_session=True,
+    )
+
+
+def _wait(
+    child: subprocess.Popen[bytes], follower: HistoryFollower, on_progress: OnProgress | None, timeout_seconds: float
+) -> bool:
+    """Wait for the end; True if the time ran out. Whatever ends the waiting ends the child."""
+    deadline = time.monotonic() + timeout_seconds
+    try:
+        while child.poll() is None:
+            for point in follower.new_points() if on_progress is not None else ():
+                on_progress(point)  # type: ignore[misc]
+            if time.monotonic() > deadline:
+                return True
+            time.sleep(POLL_SECONDS)
+        for point in follower.new_points() if on_progress is not None else ():
+            on_progress(point)  # type: ignore[misc]
+        return False
+    finally:
+        _end(child)
+
+
+def _end(child: subprocess.Popen[bytes]) -> None:
+    """End the child and what it started: SIGTERM, and SIGKILL to what is left after the grace time."""
+    if child.poll() is None:
+        os.killpg(child.pid, signal.SIGTERM)
+        try:
+            child.wait(GRACE_SECONDS)
+        except subprocess.TimeoutExpired:
+            os.killpg(child.pid, signal.SIGKILL)
+            child.wait()
+    if child.stdin is not None:
+        child.stdin.close()

@@ -1,0 +1,31 @@
+"""Does the fine-tuned model hear the tone of a phrase?
+
+The thresholds are what the recipe reached, less the smallest drop that 420 phrases can show; the measured value and its
+95 % interval stand beside each.
+"""
+
+from slmcheck import Baseline, Run
+
+
+def test_accuracy(run: Run) -> None:
+    assert run.accuracy >= 0.60
+
+
+def test_every_tone_is_heard(run: Run) -> None:
+    assert run.f1 >= 0.58
+
+
+def test_beats_the_base_model(run: Run) -> None:
+    assert run.accuracy > run.base.accuracy
+
+
+def test_short_phrases(run: Run) -> None:
+    assert run.slice("short").accuracy >= 0.50
+
+
+def test_does_not_overfit(run: Run) -> None:
+    assert run.gap("accuracy") <= 0.30
+
+
+def test_accuracy_did_not_drop(run: Run, baseline: Baseline) -> None:
+    assert run.accuracy >= baseline.accuracy - 0.06
