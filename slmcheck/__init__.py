@@ -1,4 +1,7 @@
-"""Fine-tune small language models as pytest fixtures, gate their releases, and say why they fail."""
+"""Fine-tune small language models as pytest fixtures, gate their releases, and say why they fail.
+
+PYTEST_DONT_REWRITE: `slmcheck run` imports this package before it starts pytest, which would warn of that otherwise.
+"""
 
 from __future__ import annotations
 
@@ -9,10 +12,10 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from slmcheck.evaluation import Baseline, Run, open_recipe
-    from slmcheck.evaluation.library import check, compare, evaluate, finetune, open_run, parity, plan, report
+    from slmcheck.evaluation.library import check, compare, evaluate, finetune, open_run, plan, report
     from slmcheck.gates import MetricInfo, Policy, Score, Verdict, judging
     from slmcheck.metrics import Metric, Statistics, metric
-    from slmcheck.pipeline import Workspace
+    from slmcheck.workspace import Workspace
     from slmcheck.records import Prediction, Recipe
     from slmcheck.storage import Store
 
@@ -28,7 +31,7 @@ _HOMES = {
     "Statistics": "slmcheck.metrics",
     "Store": "slmcheck.storage",
     "Verdict": "slmcheck.gates",
-    "Workspace": "slmcheck.pipeline",
+    "Workspace": "slmcheck.workspace",
     "check": "slmcheck.evaluation.library",
     "compare": "slmcheck.evaluation.library",
     "evaluate": "slmcheck.evaluation.library",
@@ -37,7 +40,6 @@ _HOMES = {
     "metric": "slmcheck.metrics",
     "open_recipe": "slmcheck.evaluation",
     "open_run": "slmcheck.evaluation.library",
-    "parity": "slmcheck.evaluation.library",
     "plan": "slmcheck.evaluation.library",
     "report": "slmcheck.evaluation.library",
 }
@@ -64,7 +66,6 @@ __all__ = [
     "metric",
     "open_recipe",
     "open_run",
-    "parity",
     "plan",
     "report",
 ]

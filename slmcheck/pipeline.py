@@ -7,6 +7,7 @@ it must.
     export     a run's checkpoint as an ONNX graph, made at most once per precision
     predict    what a checkpoint answers to examples, each row asked at most once
     measure    a metric of what it answered, with the per-example evidence
+    compare    an export with the checkpoint it was made of
 
 Judging is what a comparison of scores does (`slmcheck.gates`); reporting reads what the other stages left.
 """
@@ -20,13 +21,14 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from slmcheck import inference, recipes, training
+from slmcheck import inference, parity, recipes, training
 from slmcheck.backends.environment import this_environment, worker_threads
 from slmcheck.data import Splits, row_digest
 from slmcheck.data.checks import check_rows
+from slmcheck.data.tokenizers import read_tokenizer
 from slmcheck.errors import OfflineMissError, PredictionError
-from slmcheck.gates import Score, ScoreSource
-from slmcheck.metrics import Metric, reference_hash, score_from
+from slmcheck.gates import Evidence, Score, ScoreSource
+from slmcheck.metrics import Metric, can_read, reference_hash, score_from
 from slmcheck.metrics import measure as measure_predictions
 from slmcheck.records import (
     Checkpoint,
@@ -34,50 +36,21 @@ from slmcheck.records import (
     Environment,
     Example,
     ExampleEvidence,
+    Finding,
     Json,
     PredictedRow,
     Prediction,
     PredictionKind,
     Recipe,
     RunRecord,
+    from_json,
+    to_json,
 )
-from slmcheck.storage import Store, StoredScore, digest
+from slmcheck.storage import StoredScore, digest
+from slmcheck.workspace import Workspace
 
 if TYPE_CHECKING:
     from slmcheck.backends import LanguageModel
-
-Progress = Callable[[Recipe, training.TrainingProgress], None]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Workspace:
-    """Where a session keeps its results and what it may do."""
-
-    root: Path
-    """The project root; reports and the store lie below it."""
-    store: Store
-    device: DeviceClass | None = None
-    """None detects it."""
-    offline: bool = False
-    """Training and predicting are forbidden: what the store lacks is an error."""
-    retrain: bool = False
-    """Runs are trained again although the store has them, once a session."""
-    same_environment: bool = False
-    """A run made in another environment does not count."""
-    batch_invariant: bool = False
-    on_progress: Progress | None = None
-    retrained: set[str] = field(default_factory=set)
-    """Keys of the runs that this session trained again."""
-
-    @classmethod
-    def at(cls, root: Path) -> Workspace:
-        """The workspace of a project folder, with default permissions."""
-        return cls(root=root, store=Store.locate(root))
-
-    def environment_for(self, recipe: Recipe) -> Environment:
-        """Where this session would train the recipe."""
-        return this_environment(device=self.device, threads=recipe.threads, bf16=recipe.bf16, fp16=recipe.fp16)
-
 
 def run_key(recipe: Recipe, splits: Splits, workspace: Workspace) -> tuple[str, Json]:
     """The key of a recipe's run and the inputs that it is a digest of."""
@@ -113,14 +86,26 @@ def finetune(recipe: Recipe, splits: Splits, workspace: Workspace) -> RunRecord:
                 f"slmcheck train {recipe.path or recipe.name}"
             )
         recipes.check(recipe)
-        check_rows(recipe, splits)
         release_models()
         with workspace.store.work(key, environment) as work:
             found = None if again else _find(key, environment, workspace)
             if found is None:
                 found = _train(recipe, splits, key, inputs, environment, work, workspace)
         workspace.retrained.add(key)
-    return replace(found, name=recipe.name, recipe=recipe)
+    return replace(found, name=recipe.name, recipe=recipe, checkpoint=_on_this_machine(found.checkpoint, recipe))
+
+
+def findings_of(key: str, workspace: Workspace) -> tuple[Finding, ...]:
+    """What the checks of rows and of the model found before a run was trained."""
+    stored = workspace.store.read_findings(digest("findings", key))
+    return tuple(from_json(Finding, item) for item in stored) if isinstance(stored, Sequence) else ()
+
+
+def _on_this_machine(checkpoint: Checkpoint, recipe: Recipe) -> Checkpoint:
+    """An adapter with its base model where this machine has it; it may have been trained on another one."""
+    if checkpoint.kind != "adapter":
+        return checkpoint
+    return replace(checkpoint, base_model=recipes.base_model_of(recipe).location)
 
 
 def _find(key: str, environment: Environment, workspace: Workspace) -> RunRecord | None:
@@ -137,6 +122,8 @@ def _train(
     workspace: Workspace,
 ) -> RunRecord:
     base = recipes.base_model_of(recipe, file_digest=workspace.store.file_digest)
+    tokenizer = read_tokenizer(base.folder) if base.folder is not None else None
+    findings = check_rows(recipe, splits, tokenizer)
     progress = workspace.on_progress
     with workspace.store.slot(environment.device, environment.threads):
         result = training.train_in_child(
@@ -148,14 +135,11 @@ def _train(
             device=environment.device,
             on_progress=None if progress is None else lambda point: progress(recipe, point),
         )
-    checkpoint = result.checkpoint
-    if checkpoint.kind == "adapter":
-        checkpoint = replace(checkpoint, base_model=base.location)
     record = RunRecord(
         name=recipe.name,
         key=key,
         recipe=replace(recipe, path=None),
-        checkpoint=checkpoint,
+        checkpoint=result.checkpoint,
         environment=environment,
         directory=work / "publish",
         history=result.history,
@@ -167,6 +151,10 @@ def _train(
         notes=result.notes,
         created=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
     )
+    found = (*findings, *result.findings)
+    workspace.store.write_findings(digest("findings", key), [to_json(finding) for finding in found])
+    if workspace.retrain:
+        workspace.store.forget_run(key, environment)
     return workspace.store.publish_run(record, work / "publish", inputs)
 
 
@@ -328,7 +316,7 @@ def measure(
     inputs = _score_inputs(metric, checkpoint, examples, kind, recipe, workspace)
     key = digest("score", inputs)
     stored = workspace.store.read_score(key)
-    if stored is None:
+    if stored is None or not can_read(metric, stored.columns):
         score = measure_predictions(metric, predictions(), source, show)
         if score.evidence is not None:
             workspace.store.write_score(key, _stored_form(score, checkpoint), inputs)
@@ -353,7 +341,8 @@ def has_score(
     if not metric.cached:
         return False
     inputs = _score_inputs(metric, checkpoint, examples, kind_for(metric, recipe), recipe, workspace)
-    return workspace.store.read_score(digest("score", inputs)) is not None
+    stored = workspace.store.read_score(digest("score", inputs))
+    return stored is not None and can_read(metric, stored.columns)
 
 
 def kind_for(metric: Metric, recipe: Recipe) -> PredictionKind:
@@ -389,10 +378,10 @@ def _score_inputs(
     is_file = checkpoint.kind == "predictions"
     return {
         "predictions": checkpoint.key if is_file else _prediction_set(checkpoint, kind, recipe, workspace)[0],
-        "rows": [row_digest(example, kind, recipe) for example in examples],
-        "ids": [example.id for example in examples],
-        "references": [reference_hash(example.references) for example in examples],
-        "groups": [example.group for example in examples],
+        "rows": digest("rows", [row_digest(example, kind, recipe) for example in examples]),
+        "ids": digest("ids", [example.id for example in examples]),
+        "references": digest("references", [list(example.references) for example in examples]),
+        "groups": digest("groups", [example.group for example in examples]),
         "metric": {"name": metric.info.name, "signature": metric.info.signature, "version": metric.version},
     }
 
@@ -451,3 +440,90 @@ def export(record: RunRecord, precision: str, workspace: Workspace) -> Checkpoin
                     exporting.to_onnx(record.checkpoint, folder, precision=precision)
                     found = workspace.store.publish_export(key, folder, inputs)
     return exporting.exported_checkpoint(found, key, precision)
+
+
+def compare(
+    name: str,
+    record: RunRecord,
+    exported: Checkpoint,
+    examples: Sequence[Example],
+    source: ScoreSource,
+    workspace: Workspace,
+) -> Score:
+    """How far an exported graph agrees with the checkpoint it was made of: one of `slmcheck.parity.SCORES`.
+
+    The scores of logits come of one pass over both models; the store keeps all of them.
+
+    Raises:
+        OfflineMissError: If a model would have to be asked and the session is offline.
+        PredictionError: If the comparison could not be made.
+    """
+    recipe = record.recipe
+    if name == "agreement":
+        kind = "options" if recipe.task in ("classification", "sequence_classification") else "generate"
+        own = predict(record.checkpoint, examples, kind, recipe, workspace)
+        other = predict(exported, examples, kind, recipe, workspace)
+        answers = {found.id: found.prediction or "" for found in own}
+
+        def show(example_id: str) -> ExampleEvidence:
+            found = evidence_of(next(one for one in other if one.id == example_id))
+            return replace(found, old_answer=answers[example_id], note="old answer: PyTorch; new answer: ONNX")
+
+        score = parity.agreement(own, other, source, show=show)
+        _keep(score, _parity_key(name, record, exported, examples), exported, examples, workspace)
+        return score
+    key, _ = _parity_key(name, record, exported, examples)
+    stored = workspace.store.read_score(key)
+    if stored is None:
+        if workspace.offline:
+            raise OfflineMissError(
+                f"The store has no comparison of the {exported.precision} export of '{record.name}' with PyTorch, and "
+                "this session is offline.\nCompare where models may be loaded (run the suite without --slm-offline)."
+            )
+        with workspace.store.lock(f"parity-{key}"), workspace.store.slot("cpu", worker_threads()):
+            reference = load_model(record.checkpoint, "cpu", worker_threads())
+            other_model = load_model(exported, "cpu", worker_threads())
+            rows = parity.compare(reference, other_model, examples, recipe=recipe)
+        for known in parity.SCORES:
+            if parity.SCORES[known].statistics is not None:
+                score = parity.score(known, rows, source)
+                _keep(score, _parity_key(known, record, exported, examples), exported, examples, workspace)
+        return parity.score(name, rows, source)
+    return _parity_score(name, stored, source)
+
+
+def _parity_key(name: str, record: RunRecord, exported: Checkpoint, examples: Sequence[Example]) -> tuple[str, Json]:
+    inputs: Json = {
+        "score": name,
+        "version": parity.CACHE_VERSION,
+        "reference": record.checkpoint.key,
+        "other": exported.key,
+        "rows": digest("rows", [row_digest(example, "nll", record.recipe) for example in examples]),
+        "ids": digest("ids", [example.id for example in examples]),
+    }
+    return digest("score", inputs), inputs
+
+
+def _keep(
+    score: Score,
+    key: tuple[str, Json],
+    exported: Checkpoint,
+    examples: Sequence[Example],
+    workspace: Workspace,
+) -> None:
+    references = {example.id: reference_hash(example.references) for example in examples}
+    stored = _stored_form(score, exported)
+    hashes = tuple(references[example_id] for example_id in stored.ids)
+    workspace.store.write_score(key[0], replace(stored, reference_hashes=hashes), key[1])
+
+
+def _parity_score(name: str, stored: StoredScore, source: ScoreSource) -> Score:
+    wanted = parity.SCORES[name]
+    assert wanted.value_of_sum is not None
+    evidence = Evidence(
+        example_ids=stored.ids,
+        statistics=stored.statistics,
+        columns=stored.columns,
+        value_of_sum=wanted.value_of_sum,
+    )
+    return Score(stored.value, metric=wanted.info, source=source, evidence=evidence)

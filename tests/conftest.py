@@ -88,3 +88,14 @@ def _byte_tokenizer(folder: Path) -> None:
     names = {"bos_token": "<s>", "eos_token": "</s>", "pad_token": "<pad>", "unk_token": "<unk>"}
     settings = {**names, "tokenizer_class": "PreTrainedTokenizerFast"}
     (folder / "tokenizer_config.json").write_text(json.dumps(settings), encoding="utf-8")
+
+
+@pytest.fixture(scope="session")
+def exported_model(random_model: RandomModel, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """A small random Llama and its fp32 ONNX export: (model folder, graph folder); made once, it takes ten seconds."""
+    from slmcheck.export import to_onnx
+    from slmcheck.records import Checkpoint
+
+    model, graph = random_model("llama", num_key_value_heads=2), tmp_path_factory.mktemp("export")
+    to_onnx(Checkpoint(kind="model", path=model, key="source"), graph)
+    return model, graph

@@ -8,6 +8,7 @@ from __future__ import annotations
 from slmcheck.records import Checkpoint
 from slmcheck.training import TrainingJob, finish_model, supervised_loop
 from slmcheck.training.loading import load_base_model
+from slmcheck.training.quiet import quiet_libraries
 
 
 def train_model(job: TrainingJob) -> Checkpoint:
@@ -15,5 +16,6 @@ def train_model(job: TrainingJob) -> Checkpoint:
     model, tokenizer = load_base_model(job, frozen=False)
     supervised_loop(model, tokenizer, job)
     folder = job.output_dir / "model"
-    model.save_pretrained(folder)
+    with quiet_libraries():
+        model.save_pretrained(folder)
     return finish_model(folder, job)

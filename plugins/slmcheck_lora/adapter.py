@@ -15,6 +15,7 @@ from slmcheck.errors import RecipeError
 from slmcheck.records import Checkpoint
 from slmcheck.training import TrainingJob, finish_adapter, supervised_loop
 from slmcheck.training.loading import load_base_model
+from slmcheck.training.quiet import quiet_libraries
 from slmcheck_lora import LoraOptions
 
 HEADS = ("lm_head", "embed_tokens")
@@ -24,7 +25,8 @@ def train_adapter(job: TrainingJob, options: LoraOptions) -> Checkpoint:
     """Load the base model, add the adapter, train, save the best weights."""
     base, tokenizer = load_base_model(job, frozen=True)
     check_targets(base, options, job)
-    model = add_adapter(base, options)
+    with quiet_libraries():
+        model = add_adapter(base, options)
     supervised_loop(model, tokenizer, job)
     return save_adapter(model, job)
 
@@ -51,7 +53,8 @@ def add_adapter(base: PreTrainedModel, options: LoraOptions) -> PeftModel:
 def save_adapter(model: PeftModel, job: TrainingJob) -> Checkpoint:
     """Write `adapter/`: weights as safetensors, configuration, identity of the base model."""
     folder = job.output_dir / "adapter"
-    model.save_pretrained(str(folder), safe_serialization=True, save_embedding_layers=False)
+    with quiet_libraries():
+        model.save_pretrained(str(folder), safe_serialization=True, save_embedding_layers=False)
     return finish_adapter(folder, job)
 
 
@@ -70,13 +73,13 @@ def check_targets(base: PreTrainedModel, options: LoraOptions, job: TrainingJob)
         unmatched = [name for name in names if not _matches(name, modules)]
         if unmatched:
             problems.append(
-                f"Option '{option}' names {_quoted(unmatched)}, which no layer of '{job.recipe.base_model}' is called.\n"
+                f"options.{option} names {_quoted(unmatched)}, but no layer of {job.recipe.base_model} has that name.\n"
                 f"Its linear layers: {', '.join(linear_names(base))}."
             )
         tied = [name for name in names if name in HEADS and base.config.get_text_config().tie_word_embeddings]
         if tied:
             problems.append(
-                f"Option '{option}' names {_quoted(tied)}, but this base model ties its head to its embeddings: "
+                f"options.{option} names {_quoted(tied)}, but this base model ties its head to its embeddings: "
                 "adapting one would change the other when the adapter is merged."
             )
     if problems:

@@ -6,10 +6,12 @@ import os
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-from slmcheck.records import DeviceClass, Environment
+from slmcheck.records import Checkpoint, DeviceClass, Environment
 
 LIBRARIES = ("torch", "transformers", "peft", "tokenizers")
 """The libraries whose version decides numbers."""
+GRAPH_LIBRARIES = ("onnxruntime", "tokenizers")
+"""The same for a graph."""
 
 
 def this_environment(
@@ -26,6 +28,21 @@ def this_environment(
     versions = {name: found for name in LIBRARIES if (found := _version(name)) is not None}
     dtype = "bfloat16" if bf16 else "float16" if fp16 else "float32"
     return Environment(device=device or _device(versions.get("torch")), dtype=dtype, threads=threads, versions=versions)
+
+
+def expected_environment(checkpoint: Checkpoint, *, device: DeviceClass | None = None, threads: int = 1) -> Environment:
+    """Where predictions of a checkpoint are made in this process: the environment that its loaded model states.
+
+    Args:
+        checkpoint: A model, an adapter, or a graph, which runs on the CPU without torch.
+        device: The device class; None detects it.
+        threads: Threads of a prediction.
+    """
+    if checkpoint.kind != "onnx":
+        half = checkpoint.precision
+        return this_environment(device=device, threads=threads, bf16=half == "bf16", fp16=half == "fp16")
+    versions = {name: found for name in GRAPH_LIBRARIES if (found := _version(name)) is not None}
+    return Environment(device="cpu", dtype=checkpoint.precision, threads=threads, versions=versions)
 
 
 def worker_threads() -> int:

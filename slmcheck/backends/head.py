@@ -15,6 +15,14 @@ ROWS, TILE = 1024, 1024
 GPU_TILE = 65536
 
 
+def filling(rows: int) -> int:
+    """Rows to add behind `rows`, so that what stands in them does not depend on how many there are.
+
+    At least one: vectorised functions treat the last few elements of a tensor by other code.
+    """
+    return max(1, MINIMUM_ROWS - rows)
+
+
 class LanguageHead:
     """A linear head: logits = cap(scale * (hidden @ weight.T + bias))."""
 
@@ -75,6 +83,4 @@ class LanguageHead:
 
 
 def _filled(hidden: torch.Tensor) -> torch.Tensor:
-    if len(hidden) >= MINIMUM_ROWS:
-        return hidden
-    return torch.cat((hidden, hidden.new_zeros((MINIMUM_ROWS - len(hidden), hidden.shape[1]))))
+    return torch.cat((hidden, hidden.new_zeros((filling(len(hidden)), hidden.shape[1]))))

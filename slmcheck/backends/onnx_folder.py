@@ -77,11 +77,12 @@ def _check_file(file: Path, size: int, sha256: str) -> None:
     """Onnxruntime reads changed weights without a word, so the content is compared."""
     if not file.is_file():
         raise CheckpointError(
-            f"{file.name} is missing.\nIn {file.parent}.\nCopy the whole folder: a graph and its weights belong together."
+            f"{file.name} is missing.\nIn {file.parent}.\n"
+            "Copy the whole folder: a graph and its weights belong together."
         )
     found = file.stat().st_size
     if found != size or sha256_of_file(file) != sha256:
         raise CheckpointError(
-            f"{file.name} is damaged: {found} bytes, {size} were written{'' if found != size else ', content differs'}.\n"
+            f"{file.name} is damaged: {found} bytes, {size} were written, or their content differs.\n"
             f"In {file.parent}.\nCopy it again, or export again; in the store: slmcheck cache verify"
         )

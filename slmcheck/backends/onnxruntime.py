@@ -5,8 +5,7 @@ A leaf module: it imports onnxruntime.
 
 from __future__ import annotations
 
-import importlib.metadata
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,7 +13,7 @@ import numpy as np
 import onnxruntime as ort
 from numpy.typing import NDArray
 
-from slmcheck.backends.environment import this_environment
+from slmcheck.backends.environment import expected_environment
 from slmcheck.backends.onnx_folder import GRAPH, GraphFacts, read_facts
 from slmcheck.backends.protocol import Decoder, LanguageModel, PaddedBatch, TokenTree
 from slmcheck.backends.unrolled import Row, trunk_rows
@@ -25,6 +24,8 @@ from slmcheck.records import Checkpoint, Environment
 PROVIDER = "CPUExecutionProvider"
 CACHE_BYTES = 1 << 29
 """Keys and values of all rows under generation, at most."""
+LOGITS = 1 << 26
+"""Logits of one call, at most: 256 MB."""
 NAMES = ("input_ids", "attention_mask", "position_ids")
 """Inputs beside the past."""
 
@@ -54,7 +55,8 @@ def load_graph(checkpoint: Checkpoint, *, threads: int) -> LanguageModel:
         tokenizer = read_tokenizer(folder)
     except InputError as error:
         raise CheckpointError(f"{error}\nExport the run again: slmcheck export RUN DIR") from error
-    return OnnxModel(session, tokenizer, facts, checkpoint_key=checkpoint.key, environment=_environment(facts, threads))
+    environment = expected_environment(checkpoint, device="cpu", threads=threads)
+    return OnnxModel(session, tokenizer, facts, checkpoint_key=checkpoint.key, environment=environment)
 
 
 def open_session(graph: Path) -> ort.InferenceSession:
@@ -107,8 +109,7 @@ class OnnxModel:
         values = [np.empty(len(tree.asked), dtype=np.float64) for tree in trees]
         trunks, branches = trunk_rows(trees)
         batch = PaddedBatch.of([row.tokens for row in trunks], pad_id=0, pad_left=False)
-        logits, past = self.run(batch.ids, batch.mask, batch.positions, self.no_past(len(trunks)))
-        _answer(values, trunks, logits)
+        past = self._answer(values, trunks, batch.ids, batch.mask, batch.positions, self.no_past(len(trunks)))
         width = past[0].shape[2]
         rows_at_once = max(1, CACHE_BYTES // max(1, width * self._bytes_a_token() * self.workers))
         for start in range(0, len(branches), rows_at_once):
@@ -117,9 +118,24 @@ class OnnxModel:
             seen = np.asarray([row.seen for row in some])
             mask = np.concatenate([(np.arange(width) < seen[:, None]).astype(np.int64), batch.mask], axis=1)
             own_past = [tensor[[row.tree for row in some]] for tensor in past]
-            logits, _ = self.run(batch.ids, mask, batch.positions + seen[:, None], own_past)
-            _answer(values, some, logits)
+            self._answer(values, some, batch.ids, mask, batch.positions + seen[:, None], own_past)
         return values
+
+    def _answer(
+        self,
+        values: list[NDArray[np.float64]],
+        rows: Sequence[Row],
+        ids: NDArray[np.int64],
+        mask: NDArray[np.int64],
+        positions: NDArray[np.int64],
+        past: Past,
+    ) -> Past:
+        """Read rows piece by piece and answer their questions; gives their keys and values."""
+        behind = past
+        for start, logits, present in self.pieces(ids, mask, positions, past):
+            _answer(values, rows, logits, start)
+            behind = present
+        return behind
 
     def logits(self, batch: PaddedBatch) -> list[NDArray[np.float32]]:
         """See `LanguageModel`; the graph reads the batch as it is padded."""
@@ -131,6 +147,21 @@ class OnnxModel:
         affordable = max(1, CACHE_BYTES // (length * self._bytes_a_token() * self.workers))
         return OnnxDecoder(self, rows=min(rows, affordable))
 
+    def pieces(
+        self, ids: NDArray[np.int64], mask: NDArray[np.int64], positions: NDArray[np.int64], past: Past
+    ) -> Iterator[tuple[int, NDArray[np.float32], Past]]:
+        """Rows read a piece at a time, because the graph gives the logits of every token that it reads.
+
+        Gives the first place of each piece, its logits (rows, tokens, vocabulary) and the past behind it.
+        """
+        read, length = past[0].shape[2], ids.shape[1]
+        step = max(1, LOGITS // (len(ids) * self.vocabulary_size))
+        for start in range(0, length, step):
+            piece = slice(start, start + step)
+            seen = mask[:, : min(read + start + step, read + length)]
+            logits, past = self.run(ids[:, piece], seen, positions[:, piece], past)
+            yield start, logits, past
+
     def run(
         self, ids: NDArray[np.int64], mask: NDArray[np.int64], positions: NDArray[np.int64], past: Past
     ) -> tuple[NDArray[np.float32], Past]:
@@ -141,10 +172,10 @@ class OnnxModel:
         """
         if ids.min() < 0 or ids.max() >= self.vocabulary_size:
             raise PredictionError(
-                f"Token ids from {ids.min()} to {ids.max()} do not fit the vocabulary of {self.vocabulary_size} tokens.\n"
+                f"Token ids from {ids.min()} to {ids.max()} do not fit the {self.vocabulary_size} of the vocabulary.\n"
                 "The tokenizer belongs to another model: export the run again."
             )
-        feeds = dict(zip(NAMES, (ids, mask, positions), strict=True))
+        feeds: dict[str, NDArray[np.generic]] = {"input_ids": ids, "attention_mask": mask, "position_ids": positions}
         feeds.update({one.name: tensor for one, tensor in zip(self._past, past, strict=True)})
         logits, *present = self._session.run(self._outputs, feeds)
         return logits, present
@@ -174,9 +205,11 @@ class OnnxDecoder:
     def add(self, prompts: Sequence[Sequence[int]]) -> NDArray[np.float32]:
         """See `Decoder`."""
         batch = PaddedBatch.of(prompts, pad_id=0, pad_left=True)
-        logits, self._past = self._model.run(batch.ids, batch.mask, batch.positions, self._model.no_past(len(prompts)))
-        self._mask, self._order = batch.mask, list(range(len(prompts)))
-        return logits[:, -1]
+        past = self._model.no_past(len(prompts))
+        for _, logits, behind in self._model.pieces(batch.ids, batch.mask, batch.positions, past):
+            last, past = logits[:, -1], behind
+        self._past, self._mask, self._order = past, batch.mask, list(range(len(prompts)))
+        return last
 
     def step(self, tokens: NDArray[np.int64]) -> NDArray[np.float32]:
         """See `Decoder`."""
@@ -208,26 +241,24 @@ def past_inputs(session: ort.InferenceSession) -> list[_Shape]:
     if names - {one.name for one in found} != set(NAMES) or outputs != expected or not found:
         raise CheckpointError(
             f"The graph's inputs are {', '.join(sorted(names)[:6])}; its outputs {', '.join(outputs[:4])}.\n"
-            f"Expected inputs {', '.join(NAMES)}, past_key_values.0.key and so on; outputs logits, present.0.key and so on.\n"
+            f"Expected inputs {', '.join(NAMES)}, past_key_values.0.key and so on,\n"
+            "and outputs logits, present.0.key and so on. "
             "Export the run again: slmcheck export RUN DIR"
         )
     return [_Shape(one.name, int(one.shape[1]), int(one.shape[3])) for one in found]
 
 
-def _answer(values: list[NDArray[np.float64]], rows: Sequence[Row], logits: NDArray[np.float32]) -> None:
+def _answer(values: list[NDArray[np.float64]], rows: Sequence[Row], logits: NDArray[np.float32], start: int) -> None:
+    """Answer the questions at the places from `start` on that `logits` covers."""
+    covered = range(start, start + logits.shape[1])
     for index, row in enumerate(rows):
-        places = sorted({question.place for question in row.questions})
+        places = sorted({question.place for question in row.questions if question.place in covered})
         if not places:
             continue
-        asked = logits[index, places].astype(np.float64)
+        asked = logits[index, [place - start for place in places]].astype(np.float64)
         asked -= asked.max(axis=1, keepdims=True)
         asked -= np.log(np.exp(asked).sum(axis=1, keepdims=True))
         at = {place: number for number, place in enumerate(places)}
         for question in row.questions:
-            values[question.tree][question.number] = asked[at[question.place], question.target]
-
-
-def _environment(facts: GraphFacts, threads: int) -> Environment:
-    here = this_environment(device="cpu", threads=threads)
-    versions = {"onnxruntime": importlib.metadata.version("onnxruntime"), **facts.versions}
-    return Environment(device="cpu", dtype=facts.precision, threads=here.threads, versions=versions)
+            if question.place in covered:
+                values[question.tree][question.number] = asked[at[question.place], question.target]

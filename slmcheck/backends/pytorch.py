@@ -14,7 +14,7 @@ from transformers import PreTrainedModel
 
 from slmcheck.backends.decoding import StaticDecoder
 from slmcheck.backends.facts import ModelFacts
-from slmcheck.backends.head import MINIMUM_ROWS, LanguageHead
+from slmcheck.backends.head import LanguageHead, filling
 from slmcheck.backends.packed_attention import PackedPlan, Plan, Segment, plain_segments, planned
 from slmcheck.backends.protocol import Decoder, PaddedBatch, TokenTree
 from slmcheck.data.tokenizers import TextTokenizer
@@ -81,11 +81,11 @@ class PackedModel:
 
     def _hidden(self, ids: NDArray[np.int64], positions: NDArray[np.int64], plan: Plan) -> torch.Tensor:
         """Hidden states of one forward pass; shape (tokens,) -> (tokens, width)."""
-        filling = max(0, MINIMUM_ROWS - len(ids))
+        added = (0, filling(len(ids)))
         with planned(plan):
             hidden: torch.Tensor = self._body(
-                input_ids=self._tensor(np.pad(ids, (0, filling)))[None],
-                position_ids=self._tensor(np.pad(positions, (0, filling)))[None],
+                input_ids=self._tensor(np.pad(ids, added))[None],
+                position_ids=self._tensor(np.pad(positions, added))[None],
                 use_cache=False,
             ).last_hidden_state[0]
         return hidden[: len(ids)]

@@ -18,7 +18,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel
 from transformers.utils import cached_file
 
 from slmcheck.backends.checkpoint_files import check_weights
-from slmcheck.backends.environment import this_environment
+from slmcheck.backends.environment import expected_environment
 from slmcheck.backends.facts import ModelFacts
 from slmcheck.backends.padded import PaddedModel
 from slmcheck.backends.protocol import LanguageModel
@@ -50,9 +50,7 @@ def load_pytorch(checkpoint: Checkpoint, *, device: DeviceClass, threads: int) -
     model = ready(model).to(device)
     facts = ModelFacts(
         checkpoint_key=checkpoint.key,
-        environment=this_environment(
-            device=device, threads=threads, bf16=dtype == torch.bfloat16, fp16=dtype == torch.float16
-        ),
+        environment=expected_environment(checkpoint, device=device, threads=threads),
         eos_ids=eos_ids_of(model, tokenizer),
         context_tokens=context_of(model),
         vocabulary_size=int(model.get_output_embeddings().weight.shape[0]),

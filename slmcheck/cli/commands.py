@@ -9,7 +9,7 @@ from difflib import get_close_matches
 from typing import Protocol, cast
 
 from slmcheck.cli.output import Result
-from slmcheck.cli.parsing import Parser
+from slmcheck.cli.parsing import Parser, usage_of
 from slmcheck.errors import InputError
 
 COMMANDS: Mapping[str, str] = {
@@ -68,6 +68,7 @@ def parser_of(name: str) -> Parser:
     )
     command.add_arguments(parser)
     for leaf in parser.leaves():
+        leaf.usage = usage_of(leaf)
         leaf.add_argument("--json", action="store_true", help="one JSON object on standard output, and nothing else")
         leaf.add_argument("--traceback", action="store_true", help="show where an error was raised")
     return parser

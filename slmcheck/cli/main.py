@@ -93,7 +93,7 @@ def help_text() -> str:
         "  slmcheck init tone --data rows.jsonl           start a suite of your own\n"
         "  slmcheck run suites --slm-gate=release         judge a release\n"
         "  slmcheck compare tone/old tone/new             which answers changed\n\n"
-        "A RUN is a recipe file, a name (suite/recipe, or recipe where it is unique), or the first digits of a run key.\n"
+        "A RUN is a recipe file, a name (suite/recipe, or recipe where it is unique) or the start of a run key.\n"
         "Exit status: 0 done, 1 a gate or check is false, 2 wrong usage or input, 3 the work failed."
     )
 

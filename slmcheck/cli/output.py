@@ -7,7 +7,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from slmcheck.records import Json
+from slmcheck.records import Json, Report
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,6 +35,14 @@ def emit(text: str) -> None:
 def emit_document(document: Mapping[str, Json]) -> None:
     """Write the one JSON object of `--json`."""
     emit(json.dumps(document, indent=1, ensure_ascii=False))
+
+
+def report_document(report: Report | None) -> Json:
+    """A report as its report.json has it; null without one."""
+    from slmcheck.reports.json import render
+
+    document: Json = None if report is None else json.loads(render(report))
+    return document
 
 
 def table(rows: Sequence[Sequence[str]], *, header: Sequence[str] = (), right: Sequence[int] = ()) -> str:

@@ -18,6 +18,8 @@ class Parser(argparse.ArgumentParser):
     def __init__(self, **settings: Any) -> None:
         settings.setdefault("formatter_class", _formatter)
         super().__init__(allow_abbrev=False, **settings)
+        self.rest: str | None = None
+        """What the arguments are called that are handed on as they are, as `namespace.rest`; None refuses them."""
         self.subcommands: argparse._SubParsersAction[Parser] | None = None
 
     def add_subcommands(self) -> argparse._SubParsersAction[Parser]:
@@ -38,7 +40,9 @@ class Parser(argparse.ArgumentParser):
             InputError: If one is missing, unknown or no allowed value.
         """
         found, extra = self.parse_known_args(args, namespace)
-        if extra:
+        if self.rest is not None:
+            found.rest = extra
+        elif extra:
             self._refuse(extra)
         return found
 
@@ -89,7 +93,7 @@ def usage_of(parser: Parser) -> str:
             parts.append(_positional(action))
     required = [action for action in parser.arguments() if action.option_strings and action.required]
     parts += [f"{action.option_strings[0]} {name_of(action)}" for action in required]
-    return " ".join([*parts, "[options]"])
+    return " ".join([*parts, *([f"[{parser.rest}]"] if parser.rest else []), "[options]"])
 
 
 def name_of(action: argparse.Action) -> str:

@@ -57,6 +57,7 @@ def with_options(recipe: Recipe, examples: Sequence[Example], labels: Sequence[s
     known, options = frozenset(labels), tuple(labels)
     whose = "labels of the recipe" if recipe.labels else "labels of the training rows"
     rendered, problems = [], []
+    texts: dict[tuple[str, str], tuple[str, ...]] = {}  # rows whose answers look alike share one tuple
     for item in examples:
         unknown = [reference for reference in item.references if reference not in known]
         if unknown:
@@ -65,18 +66,15 @@ def with_options(recipe: Recipe, examples: Sequence[Example], labels: Sequence[s
             text = f"label '{unknown[0]}' is not among the {whose} ({_listed(options)}){hint}"
             problems.append(Problem(where=item.source, text=text.rstrip("?"), split=split))
             continue
-        rendered.append(replace(item, options=options, option_texts=_option_texts(recipe, item, options)))
+        before, after = around = around_answer(recipe, item)
+        if around not in texts:
+            texts[around] = tuple(f"{before}{option}{after}" for option in options)
+        rendered.append(replace(item, options=options, option_texts=texts[around]))
     return Rendered(tuple(rendered), tuple(problems))
 
 
-def _option_texts(recipe: Recipe, example: Example, options: tuple[str, ...]) -> tuple[str, ...]:
-    """Each option as it would stand in the answer."""
-    before, after = around_answer(recipe, example)
-    return tuple(f"{before}{option}{after}" for option in options)
-
-
 def _listed(names: Sequence[str]) -> str:
-    return ", ".join(names) if len(names) <= 8 else f"{', '.join(names[:8])} and {len(names) - 8} more"
+    return ", ".join(names) if len(names) <= 6 else f"{', '.join(names[:4])} and {len(names) - 4} more"
 
 
 def _example(recipe: Recipe, renderer: Renderer, row: Row, split: Split) -> Example | Problem:

@@ -71,7 +71,7 @@ def _quotas(sizes: Mapping[str, int], share: float) -> dict[str, int]:
     """Validation rows of each stratum: floors, then the largest remainders; one row of each always trains."""
     wanted = {name: size * share for name, size in sizes.items()}
     quotas = {name: math.floor(number) for name, number in wanted.items()}
-    left = round(sum(wanted.values())) - sum(quotas.values())
+    left = round(share * sum(sizes.values())) - sum(quotas.values())
     for name in sorted(wanted, key=lambda name: (quotas[name] - wanted[name], name))[: max(left, 0)]:
         quotas[name] += 1
     if not any(quotas.values()) and sizes:

@@ -45,7 +45,8 @@ def data_error(recipe: Recipe, problems: Sequence[Problem], *, rows: int, expect
         expected: A sentence that says what every row needs; empty where the problems say it.
     """
     bad = len({problem.where for problem in problems})
-    if rows and all(":" in problem.where for problem in problems):
+    of_rows = rows and all(":" in problem.where for problem in problems)
+    if of_rows:
         first = f"{recipe.name}: {bad} of {rows} rows cannot be used."
     else:
         count = f"{len(problems)} problems" if len(problems) > 1 else "a problem"
@@ -54,7 +55,7 @@ def data_error(recipe: Recipe, problems: Sequence[Problem], *, rows: int, expect
     if len(problems) > _SHOWN:
         shown += f" {len(problems) - _SHOWN} more."
     lines = [first, shown]
-    if expected:
+    if expected and of_rows:
         lines.append(expected)
     if recipe.path is not None:
         lines.append(f"See them all: slmcheck data check {recipe.path}")

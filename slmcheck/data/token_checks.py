@@ -52,9 +52,7 @@ def check_tokens(recipe: Recipe, splits: Splits, tokenizer: TextTokenizer) -> tu
 def _refuse_cut_answers(recipe: Recipe, rows: Sequence[_Row]) -> None:
     length = recipe.data.max_length
     problems = [
-        Problem(
-            where=row.example.source, text=f"{len(row.encoded.ids)} tokens, of which {length} fit: the answer is cut"
-        )
+        Problem(where=row.example.source, text=f"{len(row.encoded.ids)} tokens, {length} fit: the answer is cut")
         for row in rows
         if row.fitting is None
     ]
@@ -88,9 +86,7 @@ def _boundaries(recipe: Recipe, rows: Sequence[_Row], tokenizer: TextTokenizer) 
     torn = []
     for row in rows:
         if row.encoded.crossing is not None:
-            torn.append(
-                (row.example, f"token {row.encoded.crossing!r} holds the end of the prompt and begins the answer")
-            )
+            torn.append((row.example, f"token {row.encoded.crossing!r} ends the prompt and begins the answer"))
         elif recipe.data.loss_on != "all_turns":
             asked = encode_prompt(row.example, tokenizer, recipe=recipe)
             if asked != row.encoded.prompt_ids:

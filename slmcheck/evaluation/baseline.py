@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 import slmcheck
-from slmcheck.errors import MissingBaselineError, UndefinedScoreError
+from slmcheck.errors import BaselineMismatchError, MissingBaselineError, UndefinedScoreError
 from slmcheck.evaluation.held import held_scores
 from slmcheck.evaluation.run import Run
 from slmcheck.evaluation.views import MetricLike, View
@@ -323,7 +323,7 @@ def accept(
 
 
 def replace_baseline(
-    run: Run, before: Baseline, file: BaselineFile, folder: Path, *, reason: str | None, anchor: bool
+    run: View, before: Baseline, file: BaselineFile, folder: Path, *, reason: str | None, anchor: bool
 ) -> Acceptance:
     """Write a baseline in the place of another; see `accept`."""
     from slmcheck.errors import ComparisonError
@@ -454,8 +454,12 @@ def _pairs(before: Baseline, after: Baseline, recipe: Recipe, scores: Sequence[B
         if score.split == "train" or score.variant or score.metric not in METRICS[recipe.task]:
             continue
         old, new = before.measure(score.metric), after.measure(score.metric)
-        if isinstance(old, Score) and isinstance(new, Score):
+        if not (isinstance(old, Score) and isinstance(new, Score)):
+            continue
+        try:
             yield new.no_worse_than(old)
+        except BaselineMismatchError:
+            continue  # other rows or another definition: nothing can be said, and accepting is the remedy
 
 
 def _evaluation_digest(run: Run) -> str:

@@ -9,17 +9,22 @@ from pathlib import Path
 from typing import Literal, cast
 
 from slmcheck import gates, inference, recipes
-from slmcheck.data import load_splits
-from slmcheck.errors import ComparisonError, UndefinedScoreError, UnknownMetricError, UnknownRunError
+from slmcheck.errors import (
+    ComparisonError,
+    MissingBaselineError,
+    UndefinedScoreError,
+    UnknownMetricError,
+    UnknownRunError,
+)
 from slmcheck.evaluation.baseline import FOLDER, Baseline
 from slmcheck.evaluation.naming import project_root, recipe_paths
-from slmcheck.evaluation.opening import Model, open_model, workspace_for
+from slmcheck.evaluation.opening import Model, open_model, recipe_view, workspace_for
 from slmcheck.evaluation.run import Run
-from slmcheck.evaluation.views import MetricLike, Subject, View
+from slmcheck.evaluation.views import MetricLike
 from slmcheck.gates import Comparison, MissingScore, Policy, Score, ScoreSource, Verdict, judging
 from slmcheck.metrics import METRICS, Metric, as_metric, measure, resolve
-from slmcheck.pipeline import Workspace
 from slmcheck.records import TASKS, ExampleEvidence, Prediction, Task
+from slmcheck.workspace import Workspace
 
 Gate = Literal["dev", "release"]
 Comparable = Model | Baseline
@@ -126,7 +131,7 @@ def compare_sides(
     old, new = _scored_pair(a, b, workspace)
     if new.is_baseline and not old.is_baseline:
         old, new = new, old
-    chosen: Sequence[MetricLike] = metrics or [name for name in _common(old, new) if name in new.metrics]
+    chosen: Sequence[MetricLike] = metrics or _common(old, new)
     scores, left_out = [], []
     for metric in chosen:
         try:
@@ -157,6 +162,9 @@ def _changed(
 
 
 def _common(old: Scored, new: Scored) -> list[str]:
+    """What both are compared by: everything that was accepted, else the usual metrics of both."""
+    if old.is_baseline and not new.is_baseline and new.task is not None:
+        return [name for name in old.metrics if name in METRICS[new.task]]
     return [name for name in old.metrics if name in new.metrics]
 
 
@@ -214,15 +222,12 @@ def _baseline_of(side: Comparable, workspace: Workspace) -> Scored:
     if not isinstance(view, Run):
         raise ComparisonError(f"'{view.name}' has no baseline: only the run of a recipe has one.")
     found = Baseline.of(view, view.recipe.directory)
-    found.measure(_usual(view.recipe.task)[0]) if found.exists else _refuse_missing(view)
+    if not found.exists:
+        raise MissingBaselineError(
+            f"Run '{view.recipe.name}' has no baseline yet.\nLooked in {view.recipe.directory / FOLDER}.\n"
+            f"Accept the current scores: slmcheck baseline accept {view.recipe.path or view.recipe.name}"
+        )
     return _scored_baseline(found)
-
-
-def _refuse_missing(run: Run) -> None:
-    raise ComparisonError(
-        f"Run '{run.recipe.name}' has no baseline yet.\nLooked for {run.recipe.directory / FOLDER}.\n"
-        f"Accept the current scores: slmcheck baseline accept {run.recipe.path or run.recipe.name}"
-    )
 
 
 def scored(side: Comparable, workspace: Workspace) -> Scored:
@@ -240,7 +245,8 @@ def scored(side: Comparable, workspace: Workspace) -> Scored:
     if path is not None and path.parent.name == FOLDER and path.suffix in (".json", ".jsonl"):
         return _scored_baseline(_baseline_at(path, workspace))
     view = open_model(side, workspace=workspace)
-    return Scored(name=view.name, task=view.recipe.task, metrics=_usual(view.recipe.task), measure=view.measure)
+    name = view.recipe.name if isinstance(view, Run) else view.name
+    return Scored(name=name, task=view.recipe.task, metrics=_usual(view.recipe.task), measure=view.measure)
 
 
 def _usual(task: Task) -> tuple[str, ...]:
@@ -274,8 +280,7 @@ def _baseline_at(path: Path, workspace: Workspace) -> Baseline:
             + "\nA baseline lies in SUITE/baselines/ and has the name of its recipe."
         )
     recipe = recipes.load(found[0])
-    subject = Subject(name=stem, recipe=recipe, checkpoints=(), run_keys=())
-    return Baseline.of(View(subject, load_splits(recipe), workspace), suite, anchor=is_anchor)
+    return Baseline.of(recipe_view(recipe, workspace), suite, anchor=is_anchor)
 
 
 def _scored_file(path: Path) -> Scored:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from slmcheck import recipes
 from slmcheck.data import row_digest
 from slmcheck.errors import SlmcheckError
@@ -10,7 +12,7 @@ from slmcheck.evaluation.run import Run
 from slmcheck.evaluation.views import View, default_kind
 from slmcheck.gates import Score, ScoreSource, gap_record
 from slmcheck.metrics import METRICS, confusion, majority, measure, resolve
-from slmcheck.pipeline import evidence_of
+from slmcheck.pipeline import evidence_of, findings_of
 from slmcheck.records import (
     ConfusionRecord,
     ExampleEvidence,
@@ -55,7 +57,10 @@ def describe(run: Run) -> RunReport:
         confusion=_confusion(run, predictions),
         examples=_examples(predictions),
         rendered_row=_rendered(run),
+        findings=findings_of(run.key, run.workspace),
         notes=(*record.notes, *run.workspace.store.notes),
+        last_step=record.last_step,
+        seeds=len(run.records),
     )
 
 
@@ -153,7 +158,10 @@ def _examples(predictions: tuple[Prediction, ...]) -> tuple[ExampleEvidence, ...
     """Wrong answers first, in file order, then right ones, as many as a page holds."""
     wrong = [found for found in predictions if found.prediction not in found.references]
     right = [found for found in predictions if found.prediction in found.references]
-    return tuple(evidence_of(found) for found in (*wrong, *right)[:SHOWN_EXAMPLES])
+    return tuple(
+        replace(evidence_of(found), correct=found.prediction in found.references, slices=found.slices)
+        for found in (*wrong, *right)[:SHOWN_EXAMPLES]
+    )
 
 
 def _rendered(run: Run) -> str:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Literal
 
@@ -22,9 +23,9 @@ from slmcheck.evaluation.run import Run, open_recipe
 from slmcheck.evaluation.views import MetricLike
 from slmcheck.gates import Score, ScoreSource, Verdict
 from slmcheck.metrics import Metric, as_metric, measure, resolve
-from slmcheck.pipeline import Workspace
 from slmcheck.records import Finding, Recipe, Report, Task
 from slmcheck.reports.json import write_text
+from slmcheck.workspace import Workspace
 
 REPORTS = Path(".slmcheck") / "reports"
 ReportFormat = Literal["html", "markdown", "json", "card", "terminal"]
@@ -39,11 +40,12 @@ SUFFIXES = {
 __all__ = ["Parity", "check", "compare", "evaluate", "finetune", "open_run", "parity", "plan", "report"]
 
 
-def finetune(recipe: Recipe | Path | str, *, workspace: Workspace | None = None) -> Run:
+def finetune(recipe: Recipe | Path | str, *, seeds: int | None = None, workspace: Workspace | None = None) -> Run:
     """The run of a recipe: from the store, or trained now.
 
     Args:
         recipe: A recipe, its file, or the name of one in the project of the current folder.
+        seeds: How many seeds stand behind the run; None takes the recipe's number.
         workspace: Where results are kept; None takes the project that the recipe lies in.
 
     Raises:
@@ -52,7 +54,7 @@ def finetune(recipe: Recipe | Path | str, *, workspace: Workspace | None = None)
         TrainingError: If the training ended without a result.
     """
     workspace = workspace_for(recipe, workspace=workspace)
-    return open_recipe(_recipe_meant(recipe, workspace), workspace)
+    return open_recipe(recipe_meant(recipe, workspace), workspace, seeds=seeds)
 
 
 def evaluate(
@@ -154,7 +156,7 @@ def check(recipe: Recipe | Path | str, *, workspace: Workspace | None = None) ->
         RecipeError: If the recipe or its base model cannot be used; lists every problem.
         DataError: If rows cannot be used; lists every problem.
     """
-    found = _recipe_meant(recipe, workspace_for(recipe, workspace=workspace))
+    found = recipe_meant(recipe, workspace_for(recipe, workspace=workspace))
     checked = check_recipe(found)
     if checked.problems:
         raise data_error(found, checked.problems, rows=sum(checked.rows.values()))
@@ -178,7 +180,7 @@ def plan(
     workspace = workspace_for(target, workspace=workspace)
     if not isinstance(target, Recipe) and Path(target).is_dir():
         return plan_suite(Path(target), workspace)
-    return (plan_recipe(_recipe_meant(target, workspace), workspace, margin=margin),)
+    return (plan_recipe(recipe_meant(target, workspace), workspace, margin=margin),)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -209,11 +211,17 @@ def parity(
         workspace: Where results are kept; None takes the project of the current folder.
 
     Raises:
+        InputError: If there is no such precision.
         UnknownRunError: If the run is unknown or was not trained.
         ExportError: If no usable graph came out.
     """
+    from slmcheck.export import PRECISIONS
     from slmcheck.parity import SCORES
 
+    if precision not in PRECISIONS:
+        close = get_close_matches(precision, PRECISIONS, n=1)
+        hint = f" Did you mean '{close[0]}'?" if close else ""
+        raise InputError(f"Unknown precision '{precision}'.\nPrecisions: {', '.join(PRECISIONS)}.{hint}")
     opened = run if isinstance(run, Run) else open_run(run, workspace=workspace)
     exported = opened.onnx(precision)
     return Parity(
@@ -277,7 +285,7 @@ def report_folder(source: Path | str = "latest", root: Path | None = None) -> Pa
         raise InputError(
             f"There is no report at '{path}'.\nA report is a folder with report.json.\nMake one: slmcheck run SUITES"
         )
-    return path.resolve()
+    return path.resolve() if path.is_symlink() else path
 
 
 def render(found: Report, form: ReportFormat, *, width: int = 100, color: bool = False) -> dict[str, str]:
@@ -297,7 +305,13 @@ def render(found: Report, form: ReportFormat, *, width: int = 100, color: bool =
     return {SUFFIXES[form]: reports.render_terminal(found, width, color)}
 
 
-def _recipe_meant(recipe: Recipe | Path | str, workspace: Workspace) -> Recipe:
+def recipe_meant(recipe: Recipe | Path | str, workspace: Workspace) -> Recipe:
+    """A recipe from its file or name.
+
+    Raises:
+        UnknownRunError: If there is none of that name.
+        RecipeError: If it has problems.
+    """
     if isinstance(recipe, Recipe):
         return recipe
     return recipes.load(find_named(str(recipe), workspace.root, workspace.store).recipe_path)

@@ -104,13 +104,14 @@ def recipe_paths(root: Path) -> tuple[Path, ...]:
     """Every recipe file of a project, sorted; hidden folders, environments and baselines are passed over."""
     found: list[Path] = []
     for folder, inner, files in os.walk(root):
-        inner[:] = sorted(name for name in inner if _may_hold_recipes(Path(folder) / name))
+        inner[:] = sorted(name for name in inner if may_hold_recipes(Path(folder) / name))
         if any(_may_be_recipe(Path(folder) / name) for name in files):
             found += recipes.find(folder)
     return tuple(found)
 
 
-def _may_hold_recipes(folder: Path) -> bool:
+def may_hold_recipes(folder: Path) -> bool:
+    """Whether a folder of a project may be one of its own: not hidden, no environment, nothing that a tool made."""
     hidden = folder.name.startswith(".") or folder.name in _SKIPPED_FOLDERS
     return not hidden and not (folder / "pyvenv.cfg").is_file()
 

@@ -17,9 +17,9 @@ from slmcheck.errors import InputError, OfflineMissError, UnknownRunError
 from slmcheck.evaluation.naming import Named, closest_name, find_named, look_up, project_root
 from slmcheck.evaluation.run import Run
 from slmcheck.evaluation.views import Subject, View
-from slmcheck.pipeline import Workspace
 from slmcheck.recipes.base_models import EMBEDDED
 from slmcheck.records import Checkpoint, DataSpec, Recipe, RunRecord, Task
+from slmcheck.workspace import Workspace
 
 Model = Run | View | Recipe | Path | str
 """A run, a recipe, the path of a recipe file, the name or key of a run, a model folder, an adapter folder, a hub id."""
@@ -63,6 +63,16 @@ def open_run(source: Recipe | Path | str, *, workspace: Workspace | None = None)
     if named.record is not None:
         return _run_of_record(named, named.record, workspace)
     return _stored_run(recipes.load(named.recipe_path), workspace)
+
+
+def recipe_view(recipe: Recipe, workspace: Workspace) -> View:
+    """The rows of a recipe without any model: what a committed baseline is read with.
+
+    Raises:
+        DataError: If rows cannot be used.
+    """
+    subject = Subject(name=recipe.name.rpartition("/")[2], recipe=recipe, checkpoints=(), run_keys=())
+    return View(subject, load_splits(recipe), workspace)
 
 
 def _stored_run(recipe: Recipe, workspace: Workspace) -> Run:

@@ -9,14 +9,17 @@ from pathlib import Path
 
 from slmcheck import gates, pipeline, recipes, training
 from slmcheck.data import Splits, load_splits
-from slmcheck.errors import InputError
+from slmcheck.errors import ComparisonError, InputError
+from slmcheck.evaluation.baseline import Baseline
 from slmcheck.evaluation.checking import SPLITS, tokenizer_of
 from slmcheck.evaluation.naming import recipe_paths
-from slmcheck.metrics import METRICS
-from slmcheck.pipeline import Workspace
+from slmcheck.evaluation.opening import open_run
+from slmcheck.evaluation.run import Run
+from slmcheck.metrics import METRICS, Metric
 from slmcheck.recipes.keys import DEFAULT_EPOCHS
 from slmcheck.records import Recipe, RunRecord, Split, Task
 from slmcheck.training.memory import read_shape
+from slmcheck.workspace import Workspace
 
 PLANNED: Mapping[Task, tuple[str, ...]] = {
     "classification": ("accuracy", "f1"),
@@ -52,14 +55,15 @@ class RecipePlan:
     rows: Mapping[Split, int]
     evaluated: Split
     checks: tuple[gates.Plan, ...]
-    """What the evaluation split can see in each planned metric, at the metric's own margin."""
+    """What the evaluation split can see in each planned metric; none where nothing is known of its variance."""
     steps: int
+    """0 where the trainer takes a model that exists already."""
     tokens: int
     """Tokens that the updates will see, estimated from a sample."""
     memory: training.MemoryEstimate | None
-    """None where the base model's files are not on this machine."""
+    """None where nothing is trained, or the base model's files are not on this machine."""
     cost: Cost | None
-    """None where nothing is known of this machine."""
+    """None where nothing is trained, or nothing is known of this machine."""
     stored: bool
     """Whether the store has the run already."""
 
@@ -80,24 +84,53 @@ def plan_recipe(recipe: Recipe, workspace: Workspace, *, margin: float | None = 
     evaluated = splits.evaluation_split(recipe)
     n = len(splits.of(evaluated))
     key, _ = pipeline.run_key(recipe, splits, workspace)
-    folder = recipes.base_model_of(recipe).folder
-    steps, tokens = steps_of(recipe, len(splits.train)), _tokens(recipe, splits)
+    trains = training.find_trainer(recipe.trainer).trains
+    folder = recipes.base_model_of(recipe).folder if trains else None
+    steps, tokens = (steps_of(recipe, len(splits.train)), _tokens(recipe, splits)) if trains else (0, 0)
     records = list(workspace.store.runs())
     stored = any(record.key == key for record in records)
     return RecipePlan(
         recipe=recipe,
         rows={split: len(splits.of(split)) for split in SPLITS},
         evaluated=evaluated,
-        checks=tuple(
-            gates.plan(METRICS[recipe.task][name].info, n, margin=margin, seeds=recipe.seeds)
-            for name in PLANNED[recipe.task]
-        ),
+        checks=_checks(recipe, n, margin, workspace if stored else None),
         steps=steps,
         tokens=tokens,
         memory=None if folder is None else training.estimate_of_recipe(recipe, str(folder)),
-        cost=_cost(recipe, tokens, records, folder),
+        cost=_cost(recipe, tokens, records, folder) if trains else None,
         stored=stored,
     )
+
+
+def _checks(recipe: Recipe, n: int, margin: float | None, workspace: Workspace | None) -> tuple[gates.Plan, ...]:
+    """What each planned metric can see; those of which nothing was measured and nothing can be assumed are left out."""
+    found = []
+    run = None if workspace is None else open_run(recipe, workspace=workspace)
+    for name in PLANNED[recipe.task]:
+        metric = METRICS[recipe.task][name]
+        planned = gates.plan(
+            metric.info,
+            n,
+            margin=margin,
+            seeds=recipe.seeds,
+            example_variance=None if run is None else measured_variance(run, metric),
+        )
+        found += [] if planned is None else [planned]
+    return tuple(found)
+
+
+def measured_variance(run: Run, metric: Metric) -> float | None:
+    """Variance of one example's change between a run and its baseline; None where one of them lacks the score."""
+    baseline = Baseline.of(run, run.recipe.directory)
+    if not baseline.exists or not run.holds(metric):
+        return None
+    accepted = baseline.measure(metric)
+    if isinstance(accepted, gates.MissingScore) or accepted.source.run_key == run.key:
+        return None  # of one training nothing is learned about another one
+    try:
+        return gates.variance_of_change(run.measure(metric), accepted)
+    except ComparisonError:
+        return None  # the baseline is of other rows: it says nothing about these
 
 
 def plan_suite(folder: Path, workspace: Workspace) -> tuple[RecipePlan, ...]:

@@ -7,13 +7,13 @@ from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 
-from slmcheck import pipeline, recipes
+from slmcheck import parity, pipeline, recipes
 from slmcheck.data import Splits, load_splits
 from slmcheck.errors import UndefinedScoreError
 from slmcheck.evaluation.views import Subject, View
 from slmcheck.gates import Score
-from slmcheck.pipeline import Workspace
-from slmcheck.records import Checkpoint, Environment, HistoryPoint, Recipe, Resources, RunRecord
+from slmcheck.workspace import Workspace
+from slmcheck.records import Checkpoint, Environment, Finding, HistoryPoint, Recipe, Resources, RunRecord
 
 
 class Run(View):
@@ -54,6 +54,11 @@ class Run(View):
     def history(self) -> tuple[HistoryPoint, ...]:
         """Losses by step."""
         return self.record.history
+
+    @property
+    def findings(self) -> tuple[Finding, ...]:
+        """What the checks of rows and of the model found before the training."""
+        return pipeline.findings_of(self.key, self._workspace)
 
     @property
     def resources(self) -> Resources:
@@ -108,11 +113,15 @@ class Run(View):
         """
         exported = pipeline.export(self.record, precision, self._workspace)
         subject = self._renamed(f"{self.name}.onnx({precision})", (exported,), (self.key,))
-        return OnnxView(subject, self._splits, self._workspace, reference=self.checkpoint)
+        return OnnxView(subject, self._splits, self._workspace, record=self.record)
 
 
 class OnnxView(View):
-    """An exported model, compared with the checkpoint it was made from."""
+    """An exported model, compared with the checkpoint it was made from.
+
+    Beside the metrics of the task it has the scores of parity: agreement, top1, logit_max, logit_mean, kl and
+    perplexity_ratio.
+    """
 
     def __init__(
         self,
@@ -120,19 +129,19 @@ class OnnxView(View):
         splits: Splits,
         workspace: Workspace,
         *,
-        reference: Checkpoint,
+        record: RunRecord,
         slice_name: str | None = None,
     ) -> None:
         super().__init__(subject, splits, workspace, slice_name=slice_name)
-        self._reference = reference
+        self._record = record
 
     def __getattr__(self, name: str) -> Score:
-        if name in parity.SCORES:
-            return pipeline.compare(
-                name, self._reference, self._subject.checkpoints[0], self.examples(), self.recipe,
-                self._source("evaluation", self._subject.run_keys[0]), self._workspace,
-            )  # fmt: skip
-        return super().__getattr__(name)
+        if name not in parity.SCORES:
+            return super().__getattr__(name)
+        exported, key = self._subject.checkpoints[0], self._subject.run_keys[0]
+        return pipeline.compare(
+            name, self._record, exported, self.examples(), self._source("evaluation", key), self._workspace
+        )
 
 
 def open_recipe(source: Recipe | Path | str, workspace: Workspace, *, seeds: int | None = None) -> Run:

@@ -8,12 +8,12 @@ from difflib import get_close_matches
 from typing import Literal
 
 from slmcheck import pipeline
-from slmcheck.data import Splits, train_subset
+from slmcheck.data import Splits, train_subset, with_shots
 from slmcheck.errors import UndefinedScoreError
 from slmcheck.gates import Score, ScoreSource, gap, mean_of_seeds
 from slmcheck.metrics import METRICS, Metric, as_metric, confusion, resolve
 from slmcheck.metrics.custom import MetricFunction
-from slmcheck.pipeline import Workspace
+from slmcheck.workspace import Workspace
 from slmcheck.records import Checkpoint, ConfusionRecord, Example, Prediction, PredictionKind, Recipe
 
 Part = Literal["evaluation", "train"]
@@ -121,7 +121,8 @@ class View:
         """The examples that are scored, in file order."""
         evaluated = self._splits.validation if self.recipe.evaluates_on_validation else self._splits.test
         found: Sequence[Example] = evaluated if part == "evaluation" else train_subset(self._splits, len(evaluated))
-        return tuple(example for example in found if self._slice is None or self._slice in example.slices)
+        chosen = [example for example in found if self._slice is None or self._slice in example.slices]
+        return with_shots(self.recipe, self._splits, chosen)
 
     def predictions(self, part: Part = "evaluation", kind: PredictionKind | None = None) -> tuple[Prediction, ...]:
         """What the model answered, joined with the references; of the first seed where there are several."""

@@ -27,7 +27,7 @@ ROWS, PAST, NEW = 2, 5, 3
 LENGTH_DEPENDENT_ROPE = ("dynamic", "longrope")
 
 
-class Step(torch.nn.Module):
+class Step(torch.nn.Module):  # type: ignore[misc]  # torch is not typed here
     """One call of the model with its past as plain tensors."""
 
     def __init__(self, model: PreTrainedModel) -> None:
@@ -93,7 +93,7 @@ def exported_graph(model: PreTrainedModel) -> onnx.ModelProto:
         raise ExportError(
             f"{type(model).__name__} cannot be exported to ONNX: {_cause(error)}\n"
             f"torch {torch.__version__} wrote: {log.getvalue().strip().splitlines()[-1:] or 'nothing'}.\n"
-            "Exported are causal models whose layers keep keys and values: Llama, Qwen, Phi-3, Gemma, GPT-2 and the like."
+            "Exported are causal models with attention in every layer: Llama, Qwen, Phi-3, Gemma, GPT-2 and the like."
         ) from error
     graph: onnx.ModelProto = program.model_proto
     strip(graph)

@@ -170,10 +170,10 @@ def _paired(
         seeds=seeds.variance,
     )
     estimate, pulls = moved_by.estimate, moved_by.pulls
-    if new.rare_classes or old.rare_classes or metric.interval == "bootstrap":
-        estimate = _bootstrapped(estimate, new, old, metric, pulls, alpha, seeds)
-    if float(estimate.item_variance) == 0.0 and metric.unit in ("share", "points"):
+    if metric.unit in ("share", "points") and not _differs(new, old).any():
         estimate = _undisturbed(estimate, moved_by.degrees_of_freedom + 1, metric, alpha, seeds)
+    elif new.rare_classes or old.rare_classes or metric.interval == "bootstrap":
+        estimate = _bootstrapped(estimate, new, old, metric, pulls, alpha, seeds)
     return estimate, pulls + float(estimate.change)
 
 

@@ -24,6 +24,8 @@ from slmcheck.statistics import (
 
 CONFIDENCE = 0.95
 FEW_CLUSTERS = 15
+_NO_SPREAD = 1e-6
+"""Standard error, as a share of the range, that only the rounding of a numeric gradient leaves."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,10 +64,10 @@ def _level(evidence: Evidence, metric: MetricInfo, confidence: float) -> Level:
     error, degrees = standard_error(parts.influence, evidence.clusters)
     value, size = float(parts.value), float(error)
     top = {"share": 1.0, "points": 100.0}.get(metric.unit)
-    if size == 0.0 and top is not None and value in (0.0, top):
+    if top is not None and size <= _NO_SPREAD * top and min(abs(value), abs(value - top)) <= _NO_SPREAD * top:
         # All examples agree: a spread of 0 would claim certainty, while a rate knows how little n zeros prove.
         count = float(degrees + 1)
-        bounds = wilson(count * value / top, count, normal_quantile(0.5 + 0.5 * confidence))
+        bounds = wilson(count * round(value / top), count, normal_quantile(0.5 + 0.5 * confidence))
         return Level(low=top * float(bounds[0]), high=top * float(bounds[1]), notes=notes)
     if metric.interval == "bootstrap" or evidence.rare_classes:
         low, high = _bootstrap_interval(evidence, confidence)

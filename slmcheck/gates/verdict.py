@@ -54,23 +54,19 @@ class Verdict:
 def inline_form(record: VerdictRecord) -> tuple[str, ...]:
     """The form of a record that fits into pytest's assertion message.
 
-    The claim, the first line and the last line (the command to run next) always stay; of the rest the first ones
-    that fit. A single overlong line is cut with an ellipsis.
+    What stays, while there is room, in this order: the first line, the second one, the command to run next, the claim
+    (pytest shows the source line as well), then the other lines. A single overlong line is cut with an ellipsis.
     """
-    if not record.lines:
-        return (_cut(record.claim, INLINE_CHARACTERS),)
-    first, *rest = record.lines
-    last = [rest.pop()] if rest and rest[-1].startswith("next:") else []
-    kept = [record.claim, first]
-    for line in rest:
-        if len(kept) + len(last) < INLINE_LINES and _length([*kept, line, *last]) <= INLINE_CHARACTERS:
-            kept.append(line)
-    if last and _length([*kept, *last]) <= INLINE_CHARACTERS:
-        kept += last
-    if _length(kept) > INLINE_CHARACTERS:
-        room = (INLINE_CHARACTERS - len(kept)) // len(kept)
-        kept = [_cut(line, room) for line in kept]
-    return tuple(kept)
+    lines = (record.claim, *record.lines)
+    last = len(lines) - 1
+    wanted = [index for index in (1, 2, last, 0, *range(3, last)) if index <= last]
+    kept: list[int] = []
+    for index in dict.fromkeys(wanted):
+        if len(kept) < INLINE_LINES and _length([lines[i] for i in (*kept, index)]) <= INLINE_CHARACTERS:
+            kept.append(index)
+    if not kept:
+        return (_cut(lines[wanted[0]], INLINE_CHARACTERS),)
+    return tuple(lines[index] for index in sorted(kept))
 
 
 def _length(lines: list[str]) -> int:

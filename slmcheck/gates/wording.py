@@ -15,6 +15,8 @@ from slmcheck.records import ClaimKind, VerdictState
 from slmcheck.statistics import examples_needed, normal_quantile, provable_margin
 
 _NAMED_EXAMPLES = 5
+_FARTHEST_REACH = 100.0
+"""Nobody collects ten thousand times the examples: closer to its threshold than this no number is named."""
 _OF_A_RUN = re.compile(r"\.(base|onnx\(.*\))$")
 
 
@@ -65,11 +67,11 @@ def _level_advice(claim: LevelClaim, level: Level, confidence: float) -> str:
     distance = abs(new.value - claim.threshold)
     reach = abs(new.value - (level.low if new.value >= claim.threshold else level.high))
     sentence = f"the interval contains {Units(new.metric).values(claim.threshold)[0]}: {new.n:,} examples cannot tell"
-    if distance == 0.0 or reach == 0.0:
+    if reach == 0.0 or distance * _FARTHEST_REACH < reach:
         return sentence
     quantile = normal_quantile(0.5 + 0.5 * confidence)
     needed = new.n * (reach / distance * (quantile + normal_quantile(0.8)) / quantile) ** 2
-    return f"{sentence}; about {count(needed)} would" if needed < 1e7 else sentence
+    return f"{sentence}; about {count(needed)} would"
 
 
 def change_lines(told: Told) -> tuple[str, ...]:
@@ -125,6 +127,8 @@ def _provable(told: Told) -> str:
         seed_variance=comparison.seeds.variance.variance,
         alpha=told.alpha,
     )
+    if math.isinf(margin):
+        return "one example, or one group of examples, says nothing of how much examples vary"
     shown = told.units.sizes(_size(told, -margin))[0] + told.units.unit
     reason = "a margin of 0 is never proven by a model that did not change"
     if told.margin > 0:

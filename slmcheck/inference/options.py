@@ -75,13 +75,17 @@ def option_tree(model: LanguageModel, example: Example, recipe: Recipe) -> Optio
 
 def build_tree(options: Sequence[Encoded]) -> OptionTree:
     """Options as one tree; the last token of an option is asked but never read, unless another option goes on."""
-    tokens, parents = list(options[0].ids[:-1]), list(range(-1, len(options[0].ids) - 2))
+    first = options[0]
+    tokens, parents = list(first.ids[:-1]), list(range(-1, len(first.ids) - 2))
     children = {(parent, token): node for node, (parent, token) in enumerate(zip(parents, tokens, strict=True))}
     questions: dict[tuple[int, int], int] = {}
     places = []
     for option in options:
-        node, own = -1, []
-        for place, token in enumerate(option.ids):
+        shared = min(first.answer_start, option.answer_start)
+        begin = shared if option.ids[:shared] == first.ids[:shared] else 0
+        node, own = begin - 1, []
+        for place in range(begin, len(option.ids)):
+            token = option.ids[place]
             if place >= option.answer_start and option.labelled[place]:
                 own.append(questions.setdefault((node, token), len(questions)))
             if place + 1 < len(option.ids):

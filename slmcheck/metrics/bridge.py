@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from numbers import Real
 from pathlib import Path
 from typing import Any
 
@@ -116,7 +117,7 @@ def _columns(module: Any, name: str, predictions: Sequence[Prediction]) -> dict[
 
 
 def _number(name: str, source: str, result: Mapping[str, Any] | None, output: str | None) -> float:
-    numbers = {key: float(value) for key, value in (result or {}).items() if isinstance(value, int | float)}
+    numbers = {key: float(value) for key, value in (result or {}).items() if isinstance(value, Real)}
     key = output or (name if name in numbers else next(iter(numbers)) if len(numbers) == 1 else None)
     if key is None or key not in numbers:
         asked = f"has no number '{output}'" if output else "gives several numbers"

@@ -1,4 +1,7 @@
-"""What a metric is: per-example statistics whose sum decides the score."""
+"""What a metric is: per-example statistics whose sum decides the score.
+
+No metric has a value on no predictions: all raise `UndefinedScoreError` there, and where a row lacks what they read.
+"""
 
 from __future__ import annotations
 

@@ -95,6 +95,14 @@ def pytest_report_collectionfinish(config: pytest.Config, items: list[pytest.Ite
     return plan_lines(config, used)
 
 
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Stop the tests of a session that was refused."""
+    if uses_runs(item):
+        from slmcheck.pytest_plugin.planning import refuse
+
+        refuse(item)
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_call(item: pytest.Item) -> Generator[None, Any, Any]:
     """Record every comparison that the test makes."""

@@ -16,8 +16,11 @@ from slmcheck.metrics import METRICS
 from slmcheck.pytest_plugin.claims import Claim, claims_of
 from slmcheck.pytest_plugin.collection import recipe_at
 from slmcheck.pytest_plugin.options import SETTINGS
+from slmcheck.pytest_plugin.session import session_id, workspace_of
 from slmcheck.records import Recipe
+from slmcheck.storage import digest
 
+_REFUSED = pytest.StashKey[str]()
 _PLANNED = pytest.StashKey["dict[Path, Planned]"]()
 
 
@@ -40,9 +43,30 @@ class Planned:
 def check_session(config: pytest.Config, items: Sequence[pytest.Item]) -> None:
     """Refuse a release that has nothing to prove, or that even an unchanged model would hardly pass.
 
+    An xdist worker cannot end the session: there the first test fails with the message, and the others skip.
+
     Raises:
         pytest.UsageError: With the candidates, or with the margin that the suite can prove.
     """
+    try:
+        _check(config, items)
+    except pytest.UsageError as error:
+        if not hasattr(config, "workerinput"):
+            raise
+        config.stash[_REFUSED] = str(error)
+
+
+def refuse(item: pytest.Item) -> None:
+    """Let a test fail or skip where the session was refused."""
+    message = item.config.stash.get(_REFUSED, None)
+    if message is not None:
+        store, name = workspace_of(item.config).store, session_id(item.config)
+        if store.claim_failure(name, digest("failure", "release refused"), message):
+            pytest.fail(message, pytrace=False)
+        pytest.skip("the release was refused; another test of this session shows why")
+
+
+def _check(config: pytest.Config, items: Sequence[pytest.Item]) -> None:
     planned = _plan(config, items)
     settings = config.stash[SETTINGS]
     if settings.gate != "release":

@@ -23,6 +23,8 @@ class Recorder:
     def __init__(self, config: pytest.Config) -> None:
         self.config = config
         self.outcomes: Counter[str] = Counter()
+        self.ends: list[tuple[str, str, str]] = []
+        """Node id, outcome and first line of the reason of every test that used a run."""
         self.verdicts: list[tuple[str, str]] = []
         """Node id and the verdict as JSON, in order of arrival."""
         self.runs: dict[str, str] = {}
@@ -38,10 +40,12 @@ class Recorder:
         """Keep what the report of a test carries."""
         counted = report.when == "call" or (report.when == "setup" and not report.passed)
         properties = dict.fromkeys(name for name, _ in report.user_properties)
-        if counted:
-            self.outcomes[_outcome(report, INCONCLUSIVE in properties)] += 1
-        if not properties or not counted:
+        if not counted:
             return
+        outcome = _outcome(report, INCONCLUSIVE in properties)
+        self.outcomes[outcome] += 1
+        if RUN in properties or outcome == "errors":
+            self.ends.append((report.nodeid, "error" if outcome == "errors" else outcome, _reason(report)))
         for name, value in report.user_properties:
             if name == VERDICT:
                 self.verdicts.append((report.nodeid, str(value)))
@@ -65,6 +69,15 @@ class Recorder:
             from slmcheck.pytest_plugin.summary import write
 
             write(terminalreporter, self)
+
+
+def _reason(report: pytest.TestReport) -> str:
+    """The first line of why a test did not pass."""
+    if report.passed:
+        return ""
+    crash = getattr(report.longrepr, "reprcrash", None)
+    text = crash.message if crash is not None else str(report.longrepr or "")
+    return text.strip().partition("\n")[0]
 
 
 def _outcome(report: pytest.TestReport, inconclusive: bool) -> str:

@@ -11,7 +11,7 @@ import pytest
 
 from slmcheck.errors import SlmcheckError
 from slmcheck.evaluation import Baseline, Run, open_recipe
-from slmcheck.pipeline import Workspace
+from slmcheck.workspace import Workspace
 from slmcheck.pytest_plugin.options import SETTINGS
 from slmcheck.pytest_plugin.progress import progress_for
 from slmcheck.records import Recipe

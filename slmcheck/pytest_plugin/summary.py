@@ -21,11 +21,11 @@ from slmcheck.errors import SlmcheckError
 from slmcheck.evaluation import Run, accept, open_recipe
 from slmcheck.evaluation.baseline import candidate, header_of
 from slmcheck.evaluation.description import describe
-from slmcheck.pipeline import Workspace
+from slmcheck.workspace import Workspace
 from slmcheck.pytest_plugin.options import SETTINGS
 from slmcheck.pytest_plugin.recorder import Recorder
 from slmcheck.pytest_plugin.session import workspace_of
-from slmcheck.records import Report, VerdictRecord, from_json
+from slmcheck.records import OutcomeRecord, Report, VerdictRecord, from_json
 from slmcheck.storage import digest
 from slmcheck.storage.baselines import write_baseline
 
@@ -48,6 +48,10 @@ def finish(recorder: Recorder) -> None:
         environment=this_environment(device=settings.device),
         command=shlex.join(["pytest", *(str(argument) for argument in config.invocation_params.args)]),
         tests=dict(sorted(recorder.outcomes.items())),
+        outcomes=tuple(
+            from_json(OutcomeRecord, {"test": test, "outcome": outcome, "message": message})
+            for test, outcome, message in recorder.ends
+        ),
         verdicts=verdicts,
         runs=tuple(describe(run) for run in runs),
         plan=tuple(recorder.plan),

@@ -201,13 +201,18 @@ def folder_identity(folder: Path, file_digest: FileDigest) -> Json:
 def content_identity(text: str, directory: Path, file_digest: FileDigest) -> Json:
     """What stands for a text in a key: itself, unless it names a file or folder of the recipe's folder.
 
-    A folder starts with `.` or `/`, as in `base_model`; a file may also be named plainly.
+    A folder starts with `.` or `/`, as in `base_model`; a file may also be named plainly. A hub id `org/name` stands
+    for its commit where that is known on this machine.
     """
     path = directory / text
     if text.startswith((".", "/")) and path.is_dir():
         wanted = [item for item in sorted(path.iterdir()) if item.name.endswith((".safetensors", ".json", ".onnx"))]
         return {"files": [[item.name, item.stat().st_size, file_digest(item)] for item in wanted]}
-    return {"file": file_digest(path)} if path.is_file() else text
+    if path.is_file():
+        return {"file": file_digest(path)}
+    repository, _, revision = text.partition("@")
+    commit = cached_commit("models", repository, revision or None) if _HUB_ID.match(repository) else None
+    return text if commit is None else {"repository": repository, "commit": commit}
 
 
 def sha256_of(path: Path) -> str:

@@ -104,19 +104,28 @@ def _read_yaml(text: str, path: Path, problems: _Problems) -> Node:
         raise RecipeError(f"{path}:{line}: not valid YAML: {error.problem}.") from error
     except yaml.YAMLError as error:
         raise RecipeError(f"{path}: not valid YAML: {str(error).splitlines()[0]}.") from error
+    except RecursionError as error:
+        raise RecipeError(f"{path}: not valid YAML: an anchor contains itself.") from error
     finally:
         loader.dispose()
+
+
+_YAML_COLLECTIONS = ("tag:yaml.org,2002:seq", "tag:yaml.org,2002:map")
 
 
 def _yaml_node(loader: yaml.SafeLoader, node: yaml.Node, problems: _Problems) -> Node:
     import yaml
 
     line = node.start_mark.line + 1
+    if not isinstance(node, yaml.ScalarNode) and node.tag not in _YAML_COLLECTIONS:
+        raise yaml.constructor.ConstructorError(None, None, f"the tag {node.tag!r} is not allowed", node.start_mark)
     if isinstance(node, yaml.SequenceNode):
         return Node(tuple(_yaml_node(loader, item, problems) for item in node.value), line)
     if isinstance(node, yaml.MappingNode):
         own: dict[str, int] = {}
         for key, _ in node.value:
+            if not isinstance(key, yaml.ScalarNode):
+                raise yaml.constructor.ConstructorError(None, None, "a key is a plain name", key.start_mark)
             if key.value in own:
                 problems.repeated(str(key.value), key.start_mark.line + 1, own[key.value])
             own.setdefault(str(key.value), key.start_mark.line + 1)

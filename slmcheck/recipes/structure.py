@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import types
 import typing
 from collections.abc import Iterator, Mapping, Sequence
@@ -158,7 +159,7 @@ class StructureReader:
             )
         if isinstance(value, str) and (number := _number(value)) is not None:
             return self._note(path, node, f"{name} is text, {_shown(node)}: {_spelling(node, number)}")
-        if kind is float and isinstance(value, (int, float)) and not isinstance(value, bool):
+        if kind is float and isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value):
             return float(value)
         if kind is int and isinstance(value, int) and not isinstance(value, bool):
             return value
@@ -221,6 +222,8 @@ def _shown(node: Node) -> str:
         return "a mapping"
     if isinstance(node.value, tuple):
         return "a list"
+    if isinstance(node.value, bool):
+        return str(node.value).lower()
     return "empty" if node.value is None else repr(node.value)
 
 

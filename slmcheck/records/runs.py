@@ -18,8 +18,11 @@ class Environment:
     """Where work was done; recorded beside a result, never part of what was asked for."""
 
     device: DeviceClass = "cpu"
+    """Device class, without the model of the device."""
     dtype: str = "float32"
+    """Type of the weights during the forward pass."""
     threads: int = 1
+    """Threads of one process."""
     versions: Mapping[str, str] = field(default_factory=dict)
     """Full versions of the libraries that decide numbers: torch, transformers, peft, tokenizers, slmcheck."""
 
@@ -48,15 +51,21 @@ class HistoryPoint:
     """One moment of a training; losses in nats per supervised token."""
 
     step: int
+    """Updates done; 0 is before the first."""
     epoch: float = 0.0
+    """Passes over the training rows."""
     train_loss: float | None = None
     """Running loss of the updates since the last point: dropout on, weights moving."""
     validation_loss: float | None = None
+    """Loss of the validation rows, dropout off."""
     train_subset_loss: float | None = None
     """Loss of a fixed part of the training rows, on the same footing as `validation_loss`."""
     learning_rate: float | None = None
+    """Of the last update."""
     gradient_norm: float | None = None
+    """Length of the last gradient before it was clipped."""
     seconds: float | None = None
+    """Since the training began."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,15 +73,21 @@ class Resources:
     """What a training took."""
 
     seconds: float | None = None
+    """Wall time of the training process."""
     cpu_seconds: float | None = None
+    """Processor time of the training process, all its threads together."""
     tokens: int | None = None
     """Real tokens seen by the updates, padding excluded."""
     tokens_per_second: float | None = None
+    """`tokens` over the wall time."""
     peak_memory_bytes: int | None = None
     """Peak resident size of the training process."""
     peak_gpu_memory_bytes: int | None = None
+    """Peak of the memory that was allocated on the GPU; None without one."""
     trained_parameters: int | None = None
+    """Parameters that the trainer changed."""
     total_parameters: int | None = None
+    """Parameters of the model, the trained ones included."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -9,8 +9,9 @@ from dataclasses import replace
 from slmcheck.records import Json, Report, RunReport, ScoreRecord
 from slmcheck.reports import units
 from slmcheck.reports.decision import decide
-from slmcheck.reports.markdown import code, escape, fenced, table
-from slmcheck.reports.rows import facts, score_name, score_rows, verdict_rows
+from slmcheck.reports.markdown import cell, code, escape, fenced, table
+from slmcheck.reports.prepared import prepare
+from slmcheck.reports.rows import facts, moment, score_name, score_rows, settings, verdict_rows
 from slmcheck.reports.text import one_line, sentence, visible
 
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
@@ -25,6 +26,7 @@ _HUB_METRICS = {"rougeL": "rouge", "rouge1": "rouge", "rouge2": "rouge", "rougeL
 
 def render_all(report: Report) -> dict[str, str]:
     """The card of each run by file name: `card.md`, or `card-<run>.md` where there are several runs."""
+    report = prepare(report)
     if len(report.runs) == 1:
         return {"card.md": render(report, report.runs[0])}
     cards: dict[str, str] = {}
@@ -38,6 +40,7 @@ def render_all(report: Report) -> dict[str, str]:
 
 def render(report: Report, run: RunReport) -> str:
     """The card of one run: YAML front matter with `model-index`, then text."""
+    report = prepare(report)
     verdicts = tuple(verdict for verdict in report.verdicts if verdict.run == run.name)
     parts = [_front_matter(run), f"# {escape(run.name)}", _opening(run)]
     if run.scores:
@@ -46,14 +49,14 @@ def render(report: Report, run: RunReport) -> str:
             parts.append("These rows also selected the checkpoint, so the scores are optimistic.")
     if verdicts:
         rows = [
-            (f"{row.symbol} {row.word}", code(row.metric), row.value, row.interval, escape(row.criterion), row.margin)
+            (f"{row.symbol} {row.word}", cell(row.metric), row.value, row.interval, escape(row.criterion), row.margin)
             for row in verdict_rows(verdicts)
         ]
         header = ("state", "gate", "value", "interval", "criterion", "margin")
         parts += ["## Gates", escape(decide(_only(report, run)).line), table(header, rows, right=(2, 3, 5))]
     parts += ["## Training", table(("fact", ""), [(word, escape(value)) for word, value in facts(run)])]
     if run.hyperparameters:
-        rows_of = [(code(word), code(str(value))) for word, value in sorted(run.hyperparameters.items())]
+        rows_of = [(cell(word), cell(value)) for word, value in settings(run)]
         parts.append(table(("recipe field", "value"), rows_of))
     if run.rendered_row:
         parts += [
@@ -64,7 +67,7 @@ def render(report: Report, run: RunReport) -> str:
     limits += _gap_limits(run)
     if limits:
         parts += ["## Limits", "\n".join(f"* {escape(limit)}" for limit in limits)]
-    parts.append(f"Measured by slmcheck {escape(report.slmcheck_version)}, {escape(report.created)}.")
+    parts.append(f"Measured by slmcheck {escape(report.slmcheck_version)}, {escape(moment(report.created))}.")
     return "\n\n".join(parts) + "\n"
 
 
@@ -143,7 +146,7 @@ def _results(run: RunReport) -> str:
         base = units.value(row.base.value, row.base.unit) if row.base is not None else ""
         beside = ", ".join(f"{escape(name)} {units.value(score.value, score.unit)}" for name, score in row.trivial)
         value = units.value(row.score.value, row.score.unit)
-        rows.append((code(score_name(row.score)), value, ends, base, beside, f"{row.score.n:,}"))
+        rows.append((cell(score_name(row.score)), value, ends, base, beside, f"{row.score.n:,}"))
     header = ("metric", "score", "95 % interval", "base model", "trivial answers", "examples")
     return table(header, rows, right=(1, 2, 3, 5))
 

@@ -72,6 +72,13 @@ def reason(verdict: VerdictRecord) -> str:
     )
 
 
+def test_counts(report: Report) -> str:
+    """Tests by outcome: `10 passed, 2 failed`; empty where no count is known."""
+    words = {"errors": "in error"}
+    order = ("passed", "inconclusive", "failed", "errors", "skipped")
+    return ", ".join(f"{report.tests[key]} {words.get(key, key)}" for key in order if report.tests.get(key))
+
+
 def metric_name(verdict: VerdictRecord) -> str:
     """The metric of a claim, with its slice: `accuracy on slice 'short'`."""
     name = one_line(verdict.metric)
@@ -172,6 +179,5 @@ def _counts(report: Report) -> str:
     parts = [f"{count} {state}" for count, state in by_state if count]
     total = len(report.verdicts)
     gates = f"{counted(total, 'gate')}: {', '.join(parts)}" if total else "No gate was judged"
-    kinds = (("passed", "passed"), ("failed", "failed"), ("errors", "in error"), ("skipped", "skipped"))
-    tests = [f"{report.tests[key]} {word}" for key, word in kinds if report.tests.get(key)]
-    return f"{gates}; tests: {', '.join(tests)}." if tests else f"{gates}."
+    tests = test_counts(report)
+    return f"{gates}; tests: {tests}." if tests else f"{gates}."

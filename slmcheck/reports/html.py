@@ -18,12 +18,14 @@ from slmcheck.reports.page.evidence import evidence_section, run_figures
 from slmcheck.reports.page.examples import example_section
 from slmcheck.reports.page.first import first_screen, gate_section
 from slmcheck.reports.page.palette import style_sheet
-from slmcheck.reports.rows import SYMBOLS
+from slmcheck.reports.prepared import prepare
+from slmcheck.reports.rows import SYMBOLS, moment
 from slmcheck.reports.text import one_line
 
 
 def render(report: Report) -> str:
     """The page, as text of an HTML file."""
+    report = prepare(report)
     decision = decide(report)
     gates = charts.verdict_intervals(report)
     of_runs = [run_figures(run, f"run-{index}") for index, run in enumerate(report.runs)]
@@ -90,7 +92,7 @@ def _title(report: Report, decision: Decision) -> str:
 
 
 def _header(report: Report) -> Html:
-    parts = [report.created.replace("T", " ").replace("Z", " UTC")]
+    parts = [moment(report.created)]
     parts += [" ".join(item for item in (report.git.get("branch"), report.git.get("commit", "")[:10]) if item)]
     parts += [report.command]
     made = [element("span", one_line(part)) for part in parts if part.strip()]

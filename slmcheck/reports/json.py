@@ -6,6 +6,7 @@ same give the same text whatever order their tests ended in.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
 import os
@@ -29,15 +30,22 @@ def ordered(report: Report) -> Report:
     )
 
 
+def canonical(report: Report) -> Report:
+    """The report as a reader of its report.json gets it.
+
+    Raises:
+        StoreError: If a number that a report cannot do without is not finite.
+    """
+    return from_json(Report, _value(ordered(report)))
+
+
 def render(report: Report) -> str:
     """The text of report.json; numbers that are not finite become null.
 
     Raises:
         StoreError: If a number that a report cannot do without is not finite.
     """
-    document = _value(ordered(report))
-    from_json(Report, document)  # a required number that became null must not be found out by the next reader
-    return json.dumps(document, indent=1, ensure_ascii=True, allow_nan=False) + "\n"
+    return json.dumps(_value(canonical(report)), indent=1, ensure_ascii=True, allow_nan=False) + "\n"
 
 
 def write(report: Report, folder: Path) -> Path:
@@ -61,7 +69,10 @@ def write_text(text: str, path: Path) -> Path:
         temporary.write_text(text, encoding="utf-8", newline="\n")
         temporary.replace(path)
     except OSError as error:
-        temporary.unlink(missing_ok=True)
+        with contextlib.suppress(
+            OSError
+        ):  # what stopped the writing may stop this too; the first error is the one to tell
+            temporary.unlink()
         raise StoreError(
             f"The report cannot be written: {error.strerror or error}.\n{path}\n"
             "Expected a folder that can be written to.\nNext: make room or name another folder with --slm-report DIR."

@@ -11,12 +11,23 @@ from slmcheck.records import ExampleEvidence, Report, RunReport, VerdictRecord
 from slmcheck.reports import units
 from slmcheck.reports.decision import decide
 from slmcheck.reports.notable import changes_of, costs, notable_examples
-from slmcheck.reports.rows import SYMBOLS, by_run, facts, score_name, score_rows, suite_of, verdict_rows
-from slmcheck.reports.text import block, counted, one_line, visible
+from slmcheck.reports.prepared import prepare
+from slmcheck.reports.rows import (
+    SYMBOLS,
+    by_run,
+    explanation,
+    facts,
+    moment,
+    score_name,
+    score_rows,
+    suite_of,
+    verdict_rows,
+)
+from slmcheck.reports.text import block, counted, one_line, sentence, visible
 
 LIMIT = 65_000
 """Characters; GitHub refuses a comment of 65,536."""
-_SPECIAL = re.compile(r"([\\`*_{}\[\]#|~$])")
+_SPECIAL = re.compile(r"([\\`*_{}\[\]#~$])")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,11 +69,12 @@ def render(report: Report, limit: int = LIMIT) -> str:
     Where it is too long, examples are shortened and left out first, then explanations and facts, then gates that pass;
     what is missing is said at the top.
     """
-    text = ""
+    report, text = prepare(report), ""
     for budget in _BUDGETS:
         text = _document(report, budget)
         if len(text) <= limit:
             return text
+    # The last budget has neither fences nor collapsed sections, so that a cut after any line leaves nothing open.
     note = "\n\nThe rest is left out, to stay within the length of a comment: see report.json.\n"
     whole_lines, length = [], len(note)
     for line in text.split("\n"):
@@ -70,25 +82,28 @@ def render(report: Report, limit: int = LIMIT) -> str:
         if length > limit:
             break
         whole_lines.append(line)
-    opened = sum(line.startswith("<details") for line in whole_lines) - whole_lines.count("</details>")
-    while opened:  # a cut never leaves a section open: what would be in it is dropped with its heading
-        opened -= whole_lines.pop().startswith("<details")
     return "\n".join(whole_lines) + note
 
 
 def escape(text: str) -> str:
-    """Text on one line that Markdown and HTML take literally, outside of code."""
-    return _SPECIAL.sub(r"\\\1", html.escape(one_line(text), quote=False)).replace("@", "@\u200b")
+    """Text on one line that Markdown, its tables and HTML take literally, outside of code."""
+    literal = _SPECIAL.sub(r"\\\1", html.escape(one_line(text), quote=False))
+    return literal.replace("|", "&#124;").replace("@", "@\u200b")
 
 
 def code(text: str) -> str:
-    """Text as a code span, in which nothing is markup; for a table too."""
+    """Text on one line as a code span, in which nothing is markup; not for tables."""
     line = one_line(text)
     if not line:
         return ""
     fence = "`" * (_longest_run(line) + 1)
     pad = " " if line.startswith("`") or line.endswith("`") else ""
-    return f"{fence}{pad}{line}{pad}{fence}".replace("|", "\\|")
+    return f"{fence}{pad}{line}{pad}{fence}"
+
+
+def cell(text: str) -> str:
+    """A code span for a table; text with a bar or a backslash, which would end the cell, is escaped instead."""
+    return escape(text) if "|" in text or "\\" in visible(text) else code(text)
 
 
 def fenced(text: str) -> str:
@@ -122,7 +137,7 @@ def _document(report: Report, budget: _Budget) -> str:
             _suite(suite, [(name, runs.get(name), verdicts) for name, verdicts in members], budget)
             for suite, members in suites.items()
         ]
-    closing = [escape(line) for line in ((report.holm,) if report.holm else ()) + report.plan]
+    closing = [escape(line) for line in ((sentence(report.holm),) if report.holm else ()) + report.plan]
     closing.append(_made(report))
     return "\n\n".join([*parts, "<br>\n".join(closing)]) + "\n"
 
@@ -133,8 +148,8 @@ def _overview(report: Report, budget: _Budget) -> str:
     for row in verdict_rows(report.verdicts):
         if row.verdict.state == "pass" and not budget.passing:
             continue
-        name = code(row.metric) + (" primary" if row.primary else "")
-        cells = [f"{row.symbol} {row.word}", *([code(row.verdict.run)] if several else []), name]
+        name = cell(row.metric) + (" primary" if row.primary else "")
+        cells = [f"{row.symbol} {row.word}", *([cell(row.verdict.run)] if several else []), name]
         rows.append([*cells, row.value, row.interval, escape(row.criterion), row.margin])
     header = ["state", *(["run"] if several else []), "gate", "value", "interval", "criterion", "margin"]
     shift = int(several)
@@ -169,9 +184,7 @@ def _suite(suite: str, members: list[tuple[str, RunReport | None, tuple[VerdictR
 
 def _explanations(verdicts: tuple[VerdictRecord, ...]) -> list[str]:
     lines = [
-        "\n".join(
-            [f"{row.symbol} {row.verdict.claim}", *(f"  {line}" for line in row.verdict.lines + row.verdict.notes)]
-        )
+        "\n".join([f"{row.symbol} {row.verdict.claim}", *(f"  {line}" for line in explanation(row.verdict))])
         for row in verdict_rows(verdicts)
     ]
     return [fenced("\n".join(lines))] if lines else []
@@ -186,7 +199,7 @@ def _run(run: RunReport, budget: _Budget) -> list[str]:
     if run.parity:
         rows = [
             (
-                code(score_name(score)),
+                cell(score_name(score)),
                 units.value(score.value, score.unit),
                 units.interval(score.low, score.high, score.unit),
             )
@@ -211,7 +224,7 @@ def _scores(run: RunReport) -> str:
         beside = [f"{escape(name)} {units.value(score.value, score.unit)}" for name, score in row.trivial]
         rows.append(
             (
-                code(score_name(row.score)),
+                cell(score_name(row.score)),
                 units.value(row.score.value, row.score.unit),
                 units.interval(row.score.low, row.score.high, row.score.unit),
                 units.value(row.base.value, row.base.unit) if row.base is not None else "",
@@ -225,7 +238,7 @@ def _scores(run: RunReport) -> str:
 def _gaps(run: RunReport) -> str:
     rows = [
         (
-            code(gap.metric),
+            cell(gap.metric),
             units.value(gap.train, gap.unit),
             units.value(gap.evaluation, gap.unit),
             units.change(gap.gap, gap.unit),
@@ -251,7 +264,7 @@ def _example(example: ExampleEvidence, budget: _Budget) -> str:
 
 
 def _made(report: Report) -> str:
-    parts = [f"slmcheck {report.slmcheck_version}", report.created, report.command]
+    parts = [f"slmcheck {report.slmcheck_version}", moment(report.created), report.command]
     parts += [f"{word} {value}" for word, value in report.git.items()]
     return f"<sub>{' · '.join(code(part) for part in parts if part.strip())}</sub>"
 

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Literal
 
 from slmcheck.records import ExampleEvidence, Report, RunReport
 from slmcheck.reports import units
 from slmcheck.reports.decision import blocking, metric_name
 from slmcheck.reports.text import one_line, sentence
+
+Flip = Literal["worse", "changed", "wrong", "differs", "better", "right"]
+_BAD: tuple[Flip, ...] = ("worse", "changed", "wrong", "differs")
 
 
 def notable_examples(report: Report, count: int) -> tuple[ExampleEvidence, ...]:
@@ -18,19 +22,19 @@ def notable_examples(report: Report, count: int) -> tuple[ExampleEvidence, ...]:
     candidates = [example for verdict in blocking(report) for example in verdict.examples]
     candidates += [example for verdict in report.verdicts if verdict.state != "pass" for example in verdict.examples]
     candidates += [example for run in report.runs for example in run.examples]
-    wrong = [example for example in _once(candidates) if flip(example) in ("worse", "changed", "wrong")]
-    return tuple(sorted(wrong, key=lambda example: flip(example) == "wrong"))[:count]
+    bad = [example for example in _once(candidates) if flip(example) in _BAD]
+    return tuple(sorted(bad, key=lambda example: _BAD.index(flip(example))))[:count]
 
 
-def flip(example: ExampleEvidence) -> str:
-    """How an example fared: `worse`, `better`, `changed`, `wrong`, `right`, or nothing where none of it is known."""
+def flip(example: ExampleEvidence) -> Flip:
+    """How an example fared; what is neither right nor wrong, a generated text, has `changed`, `differs` or `right`."""
     if example.correct is not None and example.old_correct is not None and example.correct != example.old_correct:
         return "better" if example.correct else "worse"
     if example.correct is not None:
         return "right" if example.correct else "wrong"
     if example.old_answer is not None and example.old_answer != example.answer:
         return "changed"
-    return "" if example.answer.strip() == example.reference.strip() else "wrong"
+    return "right" if example.answer.strip() == example.reference.strip() else "differs"
 
 
 def costs(report: Report) -> tuple[str, ...]:
@@ -49,4 +53,7 @@ def changes_of(run: RunReport) -> tuple[str, ...]:
 
 
 def _once(examples: Iterable[ExampleEvidence]) -> list[ExampleEvidence]:
-    return list({example.id: example for example in reversed(list(examples))}.values())[::-1]
+    found: dict[str, ExampleEvidence] = {}
+    for example in examples:
+        found.setdefault(example.id, example)
+    return list(found.values())

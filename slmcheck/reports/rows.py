@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from slmcheck.records import Report, RunReport, ScoreRecord, VerdictRecord, VerdictState
+from slmcheck.records import Report, RunReport, ScoreRecord, VerdictRecord, VerdictState, to_json
 from slmcheck.reports import units
 from slmcheck.reports.text import one_line
 
 SYMBOLS: dict[VerdictState, str] = {"pass": "✓", "fail": "✗", "inconclusive": "~", "accepted": "+"}
 STATES: tuple[VerdictState, ...] = ("fail", "inconclusive", "accepted", "pass")
 """In the order in which a reader needs them."""
+_SPLITS = ("train", "validation", "test")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,6 +73,17 @@ def verdict_row(verdict: VerdictRecord) -> VerdictRow:
     )
 
 
+def explanation(verdict: VerdictRecord) -> tuple[str, ...]:
+    """The lines of a verdict, and those of its notes that are not among them."""
+    return tuple(dict.fromkeys(verdict.lines + verdict.notes))
+
+
+def moment(text: str) -> str:
+    """A time of ISO 8601 in UTC as a reader wants it: `2026-03-02 09:24 UTC`; other text as it is."""
+    found = re.fullmatch(r"(\d{4}-\d\d-\d\d)T(\d\d:\d\d)(:[\d.]+)?(Z|\+00:00)", text)
+    return f"{found[1]} {found[2]} UTC" if found else one_line(text)
+
+
 def by_run(report: Report) -> tuple[tuple[str, tuple[VerdictRecord, ...]], ...]:
     """Run names with their verdicts: the runs of the report first, then names that only verdicts know."""
     names = dict.fromkeys([run.name for run in report.runs] + [verdict.run for verdict in report.verdicts])
@@ -106,7 +120,8 @@ def score_name(score: ScoreRecord) -> str:
 def facts(run: RunReport) -> tuple[tuple[str, str], ...]:
     """What a reader wants to know of a run before its numbers, as pairs of word and value."""
     resources = run.resources
-    rows = ", ".join(f"{count:,} {one_line(split)}" for split, count in run.data.items())
+    splits = sorted(run.data.items(), key=lambda item: _SPLITS.index(item[0]) if item[0] in _SPLITS else len(_SPLITS))
+    rows = ", ".join(f"{count:,} {one_line(split)}" for split, count in splits)
     steps = [f"{run.last_step:,} steps" if run.last_step is not None else ""]
     steps += [f"best at {run.best_step:,}" if run.best_step is not None else ""]
     steps += ["stopped early"] if run.stopped_early else []
@@ -134,11 +149,19 @@ def facts(run: RunReport) -> tuple[tuple[str, str], ...]:
         ("peak memory", ", ".join(memory)),
         ("seeds", str(run.seeds) if run.seeds > 1 else ""),
         ("trained on", one_line(str(run.environment)) + (" (not this machine)" if run.made_elsewhere else "")),
-        ("trained at", one_line(run.created)),
+        ("trained at", moment(run.created)),
         ("engine", one_line(run.engine)),
         ("run key", one_line(run.key)[:12]),
     )
     return tuple((word, value) for word, value in found if value)
+
+
+def settings(run: RunReport) -> tuple[tuple[str, str], ...]:
+    """Recipe fields with their values as a recipe writes them."""
+    return tuple(
+        (one_line(name), one_line(value if isinstance(value, str) else json.dumps(to_json(value), ensure_ascii=False)))
+        for name, value in sorted(run.hyperparameters.items())
+    )
 
 
 def _criterion(verdict: VerdictRecord) -> str:
@@ -149,6 +172,8 @@ def _criterion(verdict: VerdictRecord) -> str:
     sign = ("≥" if verdict.higher_is_better else "≤") if verdict.kind in ("level", "no_worse", "exact") else ""
     sign = sign or ("=" if verdict.kind == "equivalent" else (">" if verdict.higher_is_better else "<"))
     target = units.value(verdict.target, verdict.unit)
+    if verdict.kind == "exact" and verdict.target_name:
+        sign = "against"  # what is required of it, a factor perhaps, is in the explanation only
     return f"{sign} {target}" + (f" {one_line(verdict.target_name, 40)}" if verdict.target_name else "")
 
 

@@ -26,8 +26,9 @@ from slmcheck.records import (
 from slmcheck.reports import units
 from slmcheck.reports.decision import decide
 from slmcheck.reports.notable import changes_of, costs, notable_examples
-from slmcheck.reports.rows import SYMBOLS, by_run, facts, score_name, score_rows, verdict_rows
-from slmcheck.reports.text import block, one_line, visible
+from slmcheck.reports.prepared import prepare
+from slmcheck.reports.rows import SYMBOLS, by_run, explanation, facts, score_name, score_rows, verdict_rows
+from slmcheck.reports.text import block, one_line, sentence, visible
 
 STYLES: dict[VerdictState, str] = {"pass": "green", "fail": "red", "inconclusive": "yellow", "accepted": "blue"}
 BARS = "▁▂▃▄▅▆▇█"
@@ -64,6 +65,7 @@ def export_svg(report: Report, width: int = 96, title: str = "slmcheck run suite
 
 def document(report: Report) -> Group:
     """The parts of the terminal report, for a console of any width."""
+    report = prepare(report)
     decision = decide(report)
     parts: list[RenderableType] = [
         Text(f"{SYMBOLS[decision.state]} {decision.line}", style=f"bold {STYLES[decision.state]}")
@@ -73,7 +75,7 @@ def document(report: Report) -> Group:
         parts += ["", Text(one_line(name), style="bold"), *_run(runs.get(name), verdicts)]
     parts += _examples(report)
     closing = _labelled("Cost", costs(report))
-    closing += _labelled("Chance", (report.holm,) if report.holm else ())
+    closing += _labelled("Chance", (sentence(report.holm),) if report.holm else ())
     closing += _labelled("Plan", report.plan)
     if closing:
         parts += ["", *closing]
@@ -154,7 +156,7 @@ def _explanations(verdicts: tuple[VerdictRecord, ...]) -> list[RenderableType]:
         if row.verdict.state != "pass" and row.verdict.lines:
             style = STYLES[row.verdict.state]
             parts += ["", _marked(row.symbol, row.verdict.lines[0], style)]
-            parts += [_marked(" ", line) for line in (*row.verdict.lines[1:], *row.verdict.notes)]
+            parts += [_marked(" ", line) for line in explanation(row.verdict)[1:]]
     return parts
 
 

@@ -22,6 +22,7 @@ def write_all(report: Report, folder: Path, formats: Iterable[Format] = FORMATS)
     Raises:
         StoreError: If a file cannot be written.
     """
+    report = json.canonical(report)
     written: list[Path] = []
     for name in formats:
         if name == "json":

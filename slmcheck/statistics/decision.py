@@ -43,5 +43,7 @@ def decide_no_worse(estimate: ChangeEstimate, margin: ArrayLike, alpha: float) -
 def at_least(value: ArrayLike, bound: ArrayLike) -> NDArray[np.bool_]:
     """Value >= bound, forgiving the rounding of the subtraction that made either."""
     left, right = np.asarray(value, dtype=np.float64), np.asarray(bound, dtype=np.float64)
-    slack = _ROUNDING * np.maximum(np.maximum(np.abs(left), np.abs(right)), 1e-6)
+    # An infinite bound must not make the slack infinite as well.
+    size = np.minimum(np.maximum(np.maximum(np.abs(left), np.abs(right)), 1e-6), 1e300)
+    slack = _ROUNDING * np.where(np.isfinite(left) & np.isfinite(right), size, 0.0)
     return np.asarray(left >= right - slack)

@@ -52,9 +52,9 @@ def linearise(value_of_sum: ValueOfSum, statistics: Array, scale: Scale = "ident
     forward = value_of_sum((mean[..., None, :] + shifts) * count)
     backward = value_of_sum((mean[..., None, :] - shifts) * count)
     # A column without variation moves nothing, and a step in it may leave the domain (a class that never occurs).
-    varies = np.ptp(statistics, axis=-2) > 0.0
+    varies = (statistics != statistics[..., :1, :]).any(axis=-2)
     gradient = np.where(varies, (forward - backward) / (2.0 * step), 0.0) * scale_slope(value, scale)[..., None]
-    influence = np.einsum("...nk,...k->...n", statistics - mean[..., None, :], gradient)
+    influence = (statistics @ gradient[..., None])[..., 0] - (mean * gradient).sum(axis=-1)[..., None]
     return Linearised(value=value, influence=influence)
 
 

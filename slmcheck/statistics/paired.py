@@ -181,11 +181,14 @@ def satterthwaite(item_variance: Array, item_degrees: float, seeds: SeedVariance
 
     Source: Satterthwaite 1946.
     """
+    known = np.isfinite(item_variance)
+    finite = np.where(known, item_variance, 0.0)
+    spread = np.square(finite) / item_degrees + seeds.variance**2 / seeds.degrees_of_freedom
+    total = np.square(finite + seeds.variance)
     if math.isinf(item_degrees) and math.isinf(seeds.degrees_of_freedom):
         return np.full_like(item_variance, np.inf)
-    spread = np.square(item_variance) / item_degrees + seeds.variance**2 / seeds.degrees_of_freedom
-    total = np.square(item_variance + seeds.variance)
-    return np.where(spread > 0.0, total / np.where(spread > 0.0, spread, 1.0), item_degrees)
+    freedom = np.where(spread > 0.0, total / np.where(spread > 0.0, spread, 1.0), np.inf)
+    return np.where(known & (total > 0.0), freedom, item_degrees)
 
 
 def _map(function: Callable[[float, float], float], first: ArrayLike, second: ArrayLike) -> Array:

@@ -58,11 +58,12 @@ def examples_needed(
     """Examples with which an unchanged model is proven within `margin` with probability `power`.
 
     Returns:
-        None where no number of examples suffices, because the seeds alone vary too much or the margin is 0.
+        None where no number of examples suffices, because the seeds alone vary too much or the margin is 0, or where
+        the variance is not known.
     """
     reach = margin / (normal_quantile(1.0 - alpha) + normal_quantile(power))
     left = reach * reach - seed_variance
-    if margin <= 0.0 or left <= 0.0:
+    if margin <= 0.0 or left <= 0.0 or math.isinf(variance):
         return None
     return math.ceil(variance / left)
 

@@ -11,7 +11,7 @@ import hashlib
 import json
 import os
 import shutil
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 MARKER = "COMMITTED"
@@ -78,7 +78,7 @@ def keep_only(root: Path, kept: set[Path]) -> None:
 
 def write_finished(root: Path, finished: Finished) -> None:
     """Record that training ended."""
-    write_durably(root / FINISHED, json.dumps(finished.__dict__))
+    write_durably(root / FINISHED, json.dumps(asdict(finished)))
 
 
 def read_finished(root: Path) -> Finished | None:

@@ -65,6 +65,9 @@ def choose_engine(model: nn.Module, rows: Sequence[TokenRow], *, pad_id: int, de
     ):
         try:
             model.set_attn_implementation(implementation)
+            if model.config._attn_implementation != implementation:
+                refused.append(f"{name}: the model's attention cannot be set")
+                continue
             together = _nats(model, collate, pair, device)
         except (attention.UnsupportedAttentionError, ValueError, TypeError) as error:
             refused.append(f"{name}: {error}")
@@ -83,9 +86,9 @@ def _described(name: str, refused: Sequence[str]) -> str:
 
 
 def _probe_rows(rows: Sequence[TokenRow]) -> list[TokenRow]:
-    longest = max(rows, key=lambda row: len(row.ids))
-    other = min(rows, key=lambda row: len(row.ids))
-    return [other, longest]
+    """The longest row, where a sliding window would show, behind one of middle length, which it could see."""
+    by_length = sorted(rows, key=lambda row: len(row.ids))
+    return [by_length[(len(rows) - 1) // 2], by_length[-1]]
 
 
 def _nats(

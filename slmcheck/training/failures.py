@@ -9,7 +9,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from slmcheck import errors
-from slmcheck.errors import SlmcheckError, TrainingError, TrainingKilledError, TrainingTimeoutError
+from slmcheck.errors import (
+    NonFiniteLossError,
+    SlmcheckError,
+    TrainingError,
+    TrainingKilledError,
+    TrainingTimeoutError,
+)
 from slmcheck.records import Recipe
 from slmcheck.training import history, jobs
 from slmcheck.training.committed import MARKER, checkpoint_folders, step_of
@@ -52,8 +58,32 @@ def error_of(end: ChildEnd) -> SlmcheckError:
     failure = jobs.read_failure(end.work)
     if failure is not None:
         kind = getattr(errors, failure.error, TrainingError)
-        return cast("SlmcheckError", kind(failure.message))
+        error: SlmcheckError = kind(failure.message)
+        return error
     return _crashed(end)
+
+
+def non_finite_error(
+    recipe: Recipe, what: str, value: float, step: int, last: tuple[int, float] | None
+) -> NonFiniteLossError:
+    """The error of a loss that is no number any more.
+
+    Args:
+        recipe: What is trained.
+        what: Which loss, in words.
+        value: NaN or an infinity.
+        step: The update at which it was seen.
+        last: The step and the value of the last finite loss.
+    """
+    before = f"Last finite loss {last[1]:.4g} at update {last[0]}" if last is not None else "No loss was finite before"
+    warmup = "" if recipe.warmup_ratio or recipe.warmup_steps else ", warmup_ratio: 0.05"
+    half = ", bf16 instead of fp16" if recipe.fp16 else ""
+    return NonFiniteLossError(
+        f"{recipe.name}: {what} became {value} at update {step}.\n"
+        f"{before}; learning_rate {recipe.learning_rate:g}, max_grad_norm {recipe.max_grad_norm:g}.\n"
+        "A loss must stay finite: nothing after this point can be used.\n"
+        f"In the recipe, try learning_rate: {recipe.learning_rate / 5:.2g}{warmup}, max_grad_norm: 1.0{half}."
+    )
 
 
 def memory_kills() -> int:

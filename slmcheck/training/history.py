@@ -130,8 +130,8 @@ class HistoryFollower:
 def _events_until(path: Path, step: int) -> list[Mapping[str, Json]]:
     kept = []
     for event in read_events(path):
-        if event["kind"] == "end":
-            continue
+        if event["kind"] == "end" or event.get("after"):
+            continue  # written again at the end
         if int(str(event.get("step", 0))) <= step:
             kept.append(event)
     return kept

@@ -27,8 +27,10 @@ from transformers import (
 )
 
 from slmcheck.errors import NonFiniteLossError
+from slmcheck.records import Recipe
 from slmcheck.training.batches import Batch
 from slmcheck.training.committed import commit, keep_only
+from slmcheck.training.failures import non_finite_error
 from slmcheck.training.recorder import Recorder
 from slmcheck.training.rows import SplitRecord
 from slmcheck.training.token_rows import IGNORED
@@ -126,14 +128,14 @@ class LabelLossTrainer(Trainer):  # type: ignore[misc]
         recorder: Recorder,
         validation: EvaluatedRows | None,
         subset: EvaluatedRows | None,
-        label_smoothing: float,
+        recipe: Recipe,
         **arguments: Any,
     ) -> None:
         """A trainer of transformers with the rows that an evaluation reads."""
         super().__init__(**arguments)
         self._recorder = recorder
         self._validation, self._subset = validation, subset
-        self._label_smoothing = label_smoothing
+        self._recipe = recipe
 
     def get_batch_samples(
         self, epoch_iterator: Iterator[Batch], num_batches: int, device: torch.device
@@ -153,11 +155,12 @@ class LabelLossTrainer(Trainer):  # type: ignore[misc]
         learned = learned_tokens(model, inputs)
         weight, example = inputs["weight"], inputs["example"]
         nll = learned.nll()
-        terms = nll if not self._label_smoothing else learned.nll(label_smoothing=self._label_smoothing)
+        smoothing = self._recipe.label_smoothing
+        terms = learned.nll(label_smoothing=smoothing) if smoothing else nll
         weights = weight[learned.row]
         loss = (terms * weights).sum() / (weights.sum() if num_items_in_batch is None else num_items_in_batch)
         if not torch.isfinite(loss):
-            raise NonFiniteLossError(f"The loss is {loss.item()} at update {self.state.global_step + 1}.")
+            raise self._not_finite("the loss", loss.item(), self.state.global_step + 1)
         if self.is_in_train:
             self._note_rows(learned, nll, inputs, example)
         return loss
@@ -191,8 +194,7 @@ class LabelLossTrainer(Trainer):  # type: ignore[misc]
         """Loss of the validation rows and of the fixed training rows: nats per learned token, in evaluation mode."""
         metrics = self.measure()
         self.log(dict(metrics))
-        control: TrainerControl = self.control
-        self.control = self.callback_handler.on_evaluate(self.args, self.state, control, metrics)
+        self.control: TrainerControl = self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics)
         return metrics
 
     def measure(self) -> dict[str, float]:
@@ -205,7 +207,7 @@ class LabelLossTrainer(Trainer):  # type: ignore[misc]
         found = {name: loss for name, loss in losses.items() if loss is not None}
         for name, loss in found.items():
             if not torch.isfinite(torch.tensor(loss)):
-                raise NonFiniteLossError(f"The loss of an evaluation ({name}) is {loss} after update {step}.")
+                raise self._not_finite(f"an evaluation's {name}", loss, step)
         return found
 
     def _loss_of(self, rows: EvaluatedRows | None, step: int) -> float | None:
@@ -225,6 +227,11 @@ class LabelLossTrainer(Trainer):  # type: ignore[misc]
             count += len(nll)
         self.model.train(was_training)
         return float(total / count)
+
+    def _not_finite(self, what: str, value: float, step: int) -> NonFiniteLossError:
+        earlier = [entry for entry in self.state.log_history if "loss" in entry]
+        last = (int(earlier[-1]["step"]), float(earlier[-1]["loss"])) if earlier else None
+        return non_finite_error(self._recipe, what, value, step, last)
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
         """Write updates to the history and tell the callbacks."""

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import IO
 
@@ -138,11 +139,16 @@ def _wait(
 def _end(child: subprocess.Popen[bytes]) -> None:
     """End the child and what it started: SIGTERM, and SIGKILL to what is left after the grace time."""
     if child.poll() is None:
-        os.killpg(child.pid, signal.SIGTERM)
+        _signal(child, signal.SIGTERM)
         try:
             child.wait(GRACE_SECONDS)
         except subprocess.TimeoutExpired:
-            os.killpg(child.pid, signal.SIGKILL)
+            _signal(child, signal.SIGKILL)
             child.wait()
     if child.stdin is not None:
         child.stdin.close()
+
+
+def _signal(child: subprocess.Popen[bytes], number: signal.Signals) -> None:
+    with suppress(ProcessLookupError):  # it ended by itself in the meantime
+        os.killpg(child.pid, number)

@@ -8,11 +8,12 @@ from __future__ import annotations
 import torch
 from transformers import PreTrainedModel, set_seed
 
-from slmcheck.backends.pytorch_loading import folder_of, load_base, quiet
+from slmcheck.backends.pytorch_loading import folder_of, load_base
 from slmcheck.data.tokenizers import TextTokenizer, read_tokenizer
 from slmcheck.errors import TrainingError
 from slmcheck.training.precision import training_dtype
 from slmcheck.training.protocol import TrainingJob
+from slmcheck.training.quiet import quiet_libraries
 
 
 def torch_device(job: TrainingJob) -> torch.device:
@@ -48,7 +49,7 @@ def load_base_model(job: TrainingJob, *, frozen: bool) -> tuple[PreTrainedModel,
     torch.set_num_threads(job.recipe.threads)
     set_seed(job.recipe.seed)
     half = frozen and training_dtype(job.recipe, job.device) == "bfloat16"
-    with quiet():
+    with quiet_libraries():
         model = load_base(job.base_model, torch.bfloat16 if half else torch.float32, job.recipe.trust_remote_code)
         tokenizer = read_tokenizer(folder_of(job.base_model))
     model.config.use_cache = False

@@ -21,8 +21,8 @@ _TRAINED = 12  # gradient and two moments of Adam
 _HIDDEN = 22
 _INTERMEDIATE = 4
 _LOGIT = 24
-_TYPICAL_LEARNED = 16
-"""Learned tokens of a row where nothing better is known: a short answer."""
+_LABEL_TOKENS = 16
+"""Learned tokens of a row of a classification: a label and EOS, with room."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -99,12 +99,11 @@ def estimate_of_recipe(recipe: Recipe, base_model: str) -> MemoryEstimate | None
         return None
     rows = recipe.per_device_train_batch_size
     length = recipe.data.max_length
-    learns_all = recipe.task == "language_modeling" or recipe.data.loss_on == "all"
     return estimate_memory(
         shape,
         trained=_trained_weights(recipe, shape),
         batch_tokens=rows * length,
-        learned_tokens=rows * (length if learns_all else min(length, _TYPICAL_LEARNED)),
+        learned_tokens=rows * _learned_of_row(recipe, length),
         checkpointing=recipe.gradient_checkpointing,
     )
 
@@ -126,6 +125,12 @@ def read_shape(folder: Path) -> ModelShape | None:
     return ModelShape(
         layers=layers, hidden=hidden, intermediate=intermediate, vocabulary=vocabulary, parameters=parameters
     )
+
+
+def _learned_of_row(recipe: Recipe, length: int) -> int:
+    if recipe.task == "language_modeling" or recipe.data.loss_on == "all":
+        return length
+    return min(length, _LABEL_TOKENS) if recipe.task == "classification" else length // 2
 
 
 def _trained_weights(recipe: Recipe, shape: ModelShape) -> int:

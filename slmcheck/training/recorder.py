@@ -9,7 +9,7 @@ from pathlib import Path
 
 from slmcheck.records import Finding, HistoryPoint, Json, to_json
 from slmcheck.training import history, rows
-from slmcheck.training.committed import write_durably
+from slmcheck.training.committed import Finished, write_durably
 from slmcheck.training.history import HistoryWriter
 from slmcheck.training.resources import Clock, peak_memory_bytes, resident_bytes
 from slmcheck.training.rows import RowRecord
@@ -73,9 +73,9 @@ class Recorder:
         """Write a sentence that the result carries on."""
         self._writer.write("note", {"text": text})
 
-    def finding(self, finding: Finding) -> None:
-        """Write what a check found."""
-        self._writer.write("finding", {"finding": to_json(finding)})
+    def finding(self, finding: Finding, *, after: bool = False) -> None:
+        """Write what a check found, before the first update or after the last."""
+        self._writer.write("finding", {"finding": to_json(finding), "after": after or None})
 
     def update(
         self, step: int, epoch: float, *, loss: float, learning_rate: float, gradient_norm: float | None
@@ -123,11 +123,14 @@ class Recorder:
             peak_gpu_memory_bytes=max(self._before.peak_gpu_memory_bytes, self._peak_gpu()),
         )
 
-    def finish(self, step: int, fields: dict[str, Json]) -> None:
+    def finish(self, finished: Finished) -> None:
         """Write the record of rows, the last resources and the end of the history."""
         self.record.save(self._rows_path)
-        self._note_resources(step)
-        self._writer.write("end", fields)
+        self._note_resources(finished.last_step)
+        self._writer.write("end", asdict(finished))
+
+    def close(self) -> None:
+        """Close the history."""
         self._writer.close()
 
     def _note_resources(self, step: int) -> None:

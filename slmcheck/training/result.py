@@ -89,9 +89,7 @@ def _selection_notes(events: Sequence[Mapping[str, Json]], end: Mapping[str, Jso
     base, best = losses.get(0), losses.get(_whole(end, "best_step") or 0)
     if base is None or best is None or best < base:
         return []
-    return [
-        f"Training made it worse: the validation loss of the base model is {base:.4g}, the best one after it {best:.4g}."
-    ]
+    return [f"Training made it worse: the base model has a validation loss of {base:.4g}, the best step {best:.4g}."]
 
 
 def _resources(start: Mapping[str, Json], spent: Mapping[str, Json]) -> Resources:

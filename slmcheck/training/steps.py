@@ -46,7 +46,7 @@ def plan_updates(recipe: Recipe, *, rows: int, row_tokens: int, evaluated_tokens
         total_steps=total,
         steps_per_epoch=per_epoch,
         eval_steps=recipe.eval_steps or _eval_steps(total, per_epoch, step_tokens, evaluated_tokens),
-        warmup_steps=recipe.warmup_steps or math.ceil(recipe.warmup_ratio * total),
+        warmup_steps=recipe.warmup_steps or min(math.ceil(recipe.warmup_ratio * total), total - 1),
     )
 
 

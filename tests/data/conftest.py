@@ -21,7 +21,9 @@ def make_recipe(tmp_path: Path) -> MakeRecipe:
     """A recipe in tmp_path: `make_recipe(task="generation", train=("rows.jsonl",), max_length=32)`."""
 
     def make(**fields: object) -> Recipe:
-        evaluation = EvaluationSpec(**{n: fields.pop(n) for n in list(fields) if n in EvaluationSpec.__dataclass_fields__})
+        evaluation = EvaluationSpec(
+            **{n: fields.pop(n) for n in list(fields) if n in EvaluationSpec.__dataclass_fields__}
+        )
         data = {name: fields.pop(name) for name in list(fields) if name in DataSpec.__dataclass_fields__}
         recipe = Recipe(
             name="phrase_tone/lora",
@@ -29,7 +31,14 @@ def make_recipe(tmp_path: Path) -> MakeRecipe:
             base_model="slmcheck/tiny",
             task="classification",
             trainer="lora",
-            data=DataSpec(**{"train": ("train.jsonl",), "text_template": "Phrase: {phrase}\nTone: {tone}", "answer": "tone", **data}),
+            data=DataSpec(
+                **{
+                    "train": ("train.jsonl",),
+                    "text_template": "Phrase: {phrase}\nTone: {tone}",
+                    "answer": "tone",
+                    **data,
+                }
+            ),
             evaluation=evaluation,
         )
         return replace(recipe, **fields)

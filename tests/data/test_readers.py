@@ -140,7 +140,9 @@ def test_rows_without_a_recipe_raise_with_every_problem(tmp_path: Path):
         read_rows(["a.jsonl"], tmp_path)
 
 
-JSON_ROWS = st.lists(st.dictionaries(st.text(max_size=4), st.none() | st.text() | st.integers() | st.booleans()), max_size=6)
+JSON_ROWS = st.lists(
+    st.dictionaries(st.text(max_size=4), st.none() | st.text() | st.integers() | st.booleans()), max_size=6
+)
 
 
 @given(rows=JSON_ROWS)

@@ -7,7 +7,10 @@ from slmcheck.errors import RecipeError
 
 
 def test_placeholders_are_replaced():
-    assert parse_template("Phrase: {phrase}\nTone: {tone}").render({"phrase": "hi", "tone": "glad"}) == "Phrase: hi\nTone: glad"
+    assert (
+        parse_template("Phrase: {phrase}\nTone: {tone}").render({"phrase": "hi", "tone": "glad"})
+        == "Phrase: hi\nTone: glad"
+    )
 
 
 def test_doubled_braces_are_braces():
@@ -41,7 +44,8 @@ def test_any_text_with_doubled_braces_renders_as_itself(text: str):
 
 
 @pytest.mark.parametrize(
-    ("value", "text"), [(None, ""), ("ä", "ä"), (3, "3"), (True, "true"), ({"a": "ü"}, '{"a": "ü"}'), ([1, "x"], '[1, "x"]')]
+    ("value", "text"),
+    [(None, ""), ("ä", "ä"), (3, "3"), (True, "true"), ({"a": "ü"}, '{"a": "ü"}'), ([1, "x"], '[1, "x"]')],
 )
 def test_values_have_one_text(value: object, text: str):
     assert text_of(value) == text

@@ -20,7 +20,10 @@ LAYOUTS = {
     "pyproject with ini_options": {"pyproject.toml": "[tool.pytest.ini_options]\n"},
     "pyproject of another tool": {"pyproject.toml": "[tool.ruff]\n", "suites/setup.py": ""},
     "pytest.ini": {"pytest.ini": ""},
-    "pytest.ini below a configured pyproject": {"pyproject.toml": "[tool.pytest.ini_options]\n", "suites/pytest.ini": ""},
+    "pytest.ini below a configured pyproject": {
+        "pyproject.toml": "[tool.pytest.ini_options]\n",
+        "suites/pytest.ini": "",
+    },
     "tox.ini with a section": {"tox.ini": "[pytest]\n"},
     "tox.ini without a section": {"tox.ini": "[tox]\n"},
     "setup.cfg": {"setup.cfg": "[tool:pytest]\n"},
@@ -48,9 +51,7 @@ def project(tmp_path: Path) -> Path:
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)
-def test_the_project_root_is_the_rootdir_of_pytest(
-    project: Path, layout: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_project_root_is_the_rootdir_of_pytest(project: Path, layout: str, monkeypatch: pytest.MonkeyPatch) -> None:
     for name, text in LAYOUTS[layout].items():
         (project / name).write_text(text)
     for folder, arguments in INVOCATIONS.values():
@@ -63,9 +64,9 @@ def _rootdir(here: Path, arguments: list[str]) -> Path:
     """pytest's own function, which `test_pytest_prints_the_same_root` compares with what pytest prints."""
     from _pytest.config.findpaths import determine_setup
 
-    return determine_setup(
-        inifile=None, override_ini=None, args=arguments, rootdir_cmd_arg=None, invocation_dir=here
-    )[0]
+    return determine_setup(inifile=None, override_ini=None, args=arguments, rootdir_cmd_arg=None, invocation_dir=here)[
+        0
+    ]
 
 
 def test_pytest_prints_the_same_root(project: Path) -> None:

@@ -31,7 +31,10 @@ TONE, FAQ = "phrase_tone/lora", "faq_answers/lora"
 TONES = ("apologetic", "curious", "enthusiastic", "frustrated", "grateful", "worried")
 TONE_TEST = "suites/phrase_tone/test_phrase_tone.py"
 FAQ_TEST = "suites/faq_answers/test_faq_answers.py"
-HOSTILE = "<script>alert(1)</script>\x1b[31mred\u2028|````~~~</title></style>--><img src=x onerror=alert(2)>[x](javascript:alert(3))\n# h"
+HOSTILE = (
+    "<script>alert(1)</script>\x1b[31mred\u2028|````~~~</title></style>--><img src=x onerror=alert(2)>"
+    "[x](javascript:alert(3))\n# h"
+)
 """What a model may answer: markup, a terminal escape, a line separator, fences, a link."""
 
 PHRASES = (
@@ -91,11 +94,12 @@ def tone_examples() -> tuple[ExampleEvidence, ...]:
     )
 
 
-def _verdict(run: str, test: str, claim: str, **fields: Any) -> VerdictRecord:
-    defaults: dict[str, Any] = {"n": 480, "unit": "share", "split": "test", "run_key": "9f1c2ab4" * 8, "proven": True}
+def _verdict(suite: str, test: str, claim: str, **fields: Any) -> VerdictRecord:
+    key = "9f1c2ab4" if suite == TONE else "04be77d1"
+    defaults: dict[str, Any] = {"n": 480, "unit": "share", "split": "test", "run_key": key * 8, "proven": True}
     state = fields.get("state", "pass")
     defaults |= {"holds": state != "fail", "kind": "level"}
-    return VerdictRecord(**(defaults | {"run": run, "test": test, "claim": claim, "state": "pass"} | fields))
+    return VerdictRecord(**(defaults | {"run": "lora", "test": test, "claim": claim, "state": "pass"} | fields))
 
 
 def tone_verdicts() -> tuple[VerdictRecord, ...]:
@@ -109,8 +113,8 @@ def tone_verdicts() -> tuple[VerdictRecord, ...]:
         _verdict(
             TONE, f"{test}accuracy_does_not_regress[run=lora]", "lora.accuracy >= baseline.accuracy - 0.01",
             metric="accuracy", kind="no_worse", state="fail", value=0.846, low=0.811, high=0.876, confidence=0.90,
-            target=0.898, target_name="release-1.4", margin=0.01, change=-0.052, change_low=-0.078, change_high=-0.026,
-            p_value=0.0006, paired=True, primary=True, seed_sd=0.005,
+            target=0.898, target_name="release-1.4.accuracy", margin=0.01, change=-0.052, change_low=-0.078,
+            change_high=-0.026, p_value=0.0006, paired=True, primary=True, seed_sd=0.005,
             lines=(
                 "lora.accuracy 0.846 vs release-1.4 0.898: change -5.2 points, 90 % CI -7.8 .. -2.6 (paired, n=480)",
                 "REGRESSION: the drop is real (CI below 0) and larger than the 1 point allowed",
@@ -125,12 +129,14 @@ def tone_verdicts() -> tuple[VerdictRecord, ...]:
             metric="f1", kind="no_worse", state="inconclusive", proven=False, value=0.881, low=0.849, high=0.907,
             confidence=0.90, target=0.887, target_name="release-1.4", margin=0.02, change=-0.006, change_low=-0.027,
             change_high=0.015, p_value=0.32, paired=True, seed_sd=0.006,
-            lines=("change -0.6 points, 90 % CI -2.7 .. +1.5, allowed 2.0: 480 examples cannot tell; about 1,300 would",),
+            lines=("INCONCLUSIVE  change -0.6 points, 90 % CI -2.7 .. +1.5, allowed 2.0: 480 examples cannot tell;"
+                   " about 1,300 would",),
         ),
         _verdict(
             TONE, f"{test}beats_the_base_model[run=lora]", "lora.accuracy > lora.base.accuracy",
             metric="accuracy", kind="better", value=0.846, low=0.811, high=0.876, confidence=0.90, target=0.275,
-            target_name="base model", change=0.571, change_low=0.532, change_high=0.608, p_value=1e-12, paired=True,
+            target_name="lora.base.accuracy", change=0.571, change_low=0.532, change_high=0.608, p_value=1e-12,
+            paired=True,
             lines=("proven: better by 57.1 points, 90 % CI +53.2 .. +60.8 (paired, n=480)",),
         ),
         _verdict(
@@ -147,7 +153,7 @@ def tone_verdicts() -> tuple[VerdictRecord, ...]:
         ),
         _verdict(
             TONE, f"{test}onnx_agrees[run=lora]", "lora.onnx('fp32').agreement >= 0.99",
-            metric="agreement (fp32)", value=0.998, low=0.988, high=1.0, target=0.99, proven=False,
+            metric="agreement", run='lora.onnx("fp32")', value=0.998, low=0.988, high=1.0, target=0.99, proven=False,
             lines=("WEAK PASS: agreement 0.998 >= 0.990, not proven: 95 % CI 0.988 .. 1.000, n=480",),
         ),
     )  # fmt: skip
@@ -181,8 +187,8 @@ def faq_verdicts() -> tuple[VerdictRecord, ...]:
         ),
         _verdict(
             FAQ, f"{test}size[run=lora]", "lora.onnx('int8').size_bytes <= 4000000",
-            metric="size (int8)", kind="exact", value=3_412_992, target=4_000_000, unit="bytes", n=0,
-            higher_is_better=False, lines=("3.4 MB <= 4.0 MB",),
+            metric="size_bytes", run='lora.onnx("int8")', kind="exact", value=3_412_992, target=4_000_000,
+            unit="bytes", n=0, higher_is_better=False, lines=("3.4 MB <= 4.0 MB",),
         ),
     )  # fmt: skip
 
@@ -220,9 +226,9 @@ def tone_run() -> RunReport:
             ScoreRecord(metric="accuracy (TF-IDF)", value=0.731, low=0.69, high=0.769, n=480, unit="share"),
         ),
         gaps=(
-            GapRecord(metric="accuracy", train=0.934, evaluation=0.846, gap=0.088, low=0.051, high=0.124, base_gap=0.004,
-                      beyond_base=0.084, beyond_base_low=0.046, beyond_base_high=0.121, unit="share", n_train=480,
-                      n_evaluation=480),
+            GapRecord(metric="accuracy", train=0.934, evaluation=0.846, gap=0.088, low=0.051, high=0.124,
+                      base_gap=0.004, beyond_base=0.084, beyond_base_low=0.046, beyond_base_high=0.121, unit="share",
+                      n_train=480, n_evaluation=480),
             GapRecord(metric="loss", train=0.208, evaluation=0.482, gap=0.274, low=0.214, high=0.334, base_gap=0.011,
                       beyond_base=0.263, beyond_base_low=0.2, beyond_base_high=0.325, unit="nats", n_train=480,
                       n_evaluation=480),
@@ -287,8 +293,8 @@ def faq_run() -> RunReport:
                             reference="Books are lent for four weeks and magazines for one week.",
                             answer="Books are lent for four weeks and magazines for two weeks."),
             ExampleEvidence(id="8a02", prompt="Question: dropped ur book in the bath, its ruined\nAnswer:",
-                            reference="Show damaged books at the desk; you pay the new price plus 4 euros for handling.",
-                            answer="Show damaged books at the desk; you pay the new price plus 4 euros for handling."),
+                            reference="Show damaged books at the desk; you pay the new price plus 4 euros.",
+                            answer="Show damaged books at the desk; you pay the new price plus 4 euros."),
         ),
         rendered_row="Question: length of a normal loan?\nAnswer:[[ Books are lent for four weeks.</s>]]",
     )  # fmt: skip
@@ -364,4 +370,14 @@ def passing_report() -> Report:
 
 @pytest.fixture
 def hostile_report() -> Report:
+    return plant(make_report(), HOSTILE)
+
+
+@pytest.fixture(scope="module")
+def module_report() -> Report:
+    return make_report()
+
+
+@pytest.fixture(scope="module")
+def module_hostile_report() -> Report:
     return plant(make_report(), HOSTILE)

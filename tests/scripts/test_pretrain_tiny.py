@@ -105,6 +105,25 @@ def test_another_seed_gives_other_weights(script: ModuleType, data: Path, source
     assert weights(script, corpus, tmp_path, seed=1) != weights(script, corpus, tmp_path, seed=2)
 
 
+def test_balanced_weights_compute_the_same_function(script: ModuleType) -> None:
+    torch.manual_seed(0)
+    model = script.LlamaForCausalLM(script.LlamaConfig.from_dict({**SMALL, "initializer_range": 0.2})).eval()
+    ids = torch.arange(20)[None]
+    with torch.no_grad():
+        before = model(input_ids=ids).logits
+        weights = {name: value for name, value in model.state_dict().items() if name != "lm_head.weight"}
+        model.load_state_dict(script.balanced(weights), strict=False)
+        after = model(input_ids=ids).logits
+    assert model.model.layers[0].input_layernorm.weight.mean() == 4.0
+    torch.testing.assert_close(before, after, atol=1e-2, rtol=1e-2)
+
+
+def test_balancing_leaves_the_model_in_training_alone(script: ModuleType) -> None:
+    weights = {"model.norm.weight": torch.ones(2)}
+    assert script.balanced(weights)["model.norm.weight"].tolist() == [script.STREAM_FACTOR] * 2
+    assert weights["model.norm.weight"].tolist() == [1.0, 1.0]
+
+
 def test_order_of_the_rows_does_not_matter(script: ModuleType, data: Path, source: object, tmp_path: Path) -> None:
     path = tmp_path / "tinystories_1k" / "train.jsonl"
     path.parent.mkdir()

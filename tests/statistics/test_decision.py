@@ -58,3 +58,10 @@ def test_a_drop_of_exactly_the_margin_is_not_larger_than_it() -> None:
     assert decide(0.89 - 0.90, 0.001, 0.01) == "inconclusive"
     assert bool(at_least(0.89 - 0.90, -0.01))
     assert not bool(at_least(-0.0101, -0.01))
+
+
+def test_infinite_bounds_prove_nothing() -> None:
+    estimate = change_of_means(-0.5, np.inf, 1, 0.05)
+    assert str(decide_no_worse(estimate, 0.01, 0.05)) == "inconclusive"
+    assert not bool(at_least(-np.inf, -0.01))
+    assert bool(at_least(np.inf, 0.01))

@@ -5,7 +5,8 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Callable
+import subprocess
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,18 @@ from slmcheck.storage.entries import MANIFEST, SCHEMA, Entries, EntryName, read_
 
 NAME = EntryName(kind="exports", key="ab" + "0" * 62)
 LARGE = 600_000
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A disk of one megabyte, where this machine lets us mount one."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    command = ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(folder)]
+    if shutil.which("mount") is None or subprocess.run(command, check=False, capture_output=True).returncode != 0:
+        pytest.skip("mounting a small tmpfs needs root")
+    yield folder
+    subprocess.run(["umount", str(folder)], check=True)
 
 
 @pytest.fixture
@@ -197,6 +210,20 @@ def test_a_full_disk_is_one_clear_error_and_leaves_nothing(entries: Entries, mon
     monkeypatch.undo()
     assert entries.find(NAME) is None
     assert list((entries.root / "tmp").iterdir()) == []
+
+
+def test_a_disk_that_really_is_full_leaves_nothing_half_published(small_disk: Path) -> None:
+    entries = Entries(root=small_disk / "store")
+
+    def fill_disk(folder: Path) -> None:
+        (folder / "large.bin").write_bytes(b"x" * 3_000_000)
+
+    with pytest.raises(StoreError, match=r"The disk is full\.\n"):
+        entries.publish(NAME, fill_disk, {})
+    assert entries.find(NAME) is None
+    assert [path for path in small_disk.rglob("*") if path.is_file() and path.name != ".gitignore"] == []
+    entries.publish(NAME, lambda folder: (folder / "small.bin").write_bytes(b"x") and None, {})
+    assert entries.find(NAME) is not None
 
 
 def test_a_full_disk_leaves_the_finished_training_where_it_was(

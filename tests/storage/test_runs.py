@@ -9,6 +9,7 @@ import pytest
 from slmcheck.errors import StoreError, UnknownRunError
 from slmcheck.records import Environment, RunRecord
 from slmcheck.storage import Store
+from slmcheck.storage.entries import EntryName
 
 PublishRun = Callable[..., RunRecord]
 
@@ -111,6 +112,30 @@ def test_a_key_that_is_not_the_digest_of_its_inputs_is_refused(
     record = publish_run()
     with pytest.raises(StoreError, match="is not the digest of its inputs"):
         store.publish_run(record, tmp_path, {"other": "inputs"})
+
+
+def test_a_run_of_schema_1_is_read_as_it_was_written(store: Store, cpu: Environment) -> None:
+    # Fields that came later have defaults; a field may never change its meaning or vanish.
+    text = (
+        '{"name": "spam/lora", "key": "old-run", "recipe": {"name": "spam/lora", "path": null,'
+        ' "base_model": "slmcheck/tiny", "task": "classification", "trainer": "lora",'
+        ' "data": {"train": ["train.jsonl"], "validation": 0.15, "text_template": "{text}: {label}"}},'
+        ' "checkpoint": {"kind": "adapter", "path": "adapter", "key": "c0ffee", "base_model": "slmcheck/tiny"},'
+        ' "environment": {"device": "cuda", "dtype": "bfloat16", "threads": 1, "versions": {"torch": "2.13.0"}},'
+        ' "directory": ".", "history": [{"step": 10, "epoch": 0.5, "train_loss": 2.0}], "best_step": 10}'
+    )
+
+    def fill(folder: Path) -> None:
+        (folder / "run.json").write_text(text)
+        (folder / "adapter").mkdir()
+        (folder / "adapter" / "weights").write_bytes(b"w")
+
+    store.entries.publish(EntryName(kind="runs", key="old-run", environment="0123456789abcdef"), fill, None)
+    found = store.find_run("old-run", cpu)
+    assert found is not None
+    assert found.made_elsewhere
+    assert (found.checkpoint.path / "weights").read_bytes() == b"w"
+    assert found.history[0].train_loss == 2.0
 
 
 def test_all_runs_come_newest_first(store: Store, publish_run: PublishRun) -> None:

@@ -21,7 +21,7 @@ _WRITTEN_LABELS = 12
 
 def heat_map(confusion: ConfusionRecord, name: str) -> Figure:
     """Which labels are taken for which: rows are references, shares of a row decide the depth of colour."""
-    labels = _distinct([one_line(label, 24) for label in confusion.labels])
+    labels = _distinct([one_line(label, 20) for label in confusion.labels])
     shown = _most_confused(confusion)
     totals = [sum(row) for row in confusion.counts]
     cells = [
@@ -35,10 +35,10 @@ def heat_map(confusion: ConfusionRecord, name: str) -> Figure:
         for column in shown
     ]
     order = [labels[index] for index in shown]
-    across = alt.Axis(orient="top", labelAngle=-40, ticks=False, labelLimit=130)
+    across = alt.Axis(orient="top", labelAngle=-40, ticks=False, labelLimit=180)
     base = alt.Chart(alt.InlineData(values=cells)).encode(
         x=alt.X("prediction:N", sort=order, title=None, axis=across),
-        y=alt.Y("reference:N", sort=order, title=None, axis=alt.Axis(ticks=False, labelLimit=130)),
+        y=alt.Y("reference:N", sort=order, title=None, axis=alt.Axis(ticks=False, labelLimit=180)),
     )
     squares = base.mark_rect(fill=ACCENT.light, stroke=PAPER.light, strokeWidth=2, cornerRadius=3).encode(
         fillOpacity=alt.FillOpacity("share:Q", scale=alt.Scale(domain=[0, 1], range=[0.05, 1]), legend=None),

@@ -6,14 +6,16 @@ This is where altair and vl_convert are reached: inside the functions that need 
 from __future__ import annotations
 
 import json
+import math
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from slmcheck.records import Json
 from slmcheck.reports.page.palette import INK, MUTED, RULE
+from slmcheck.reports.text import visible
 
 if TYPE_CHECKING:
     import altair as alt
@@ -88,9 +90,18 @@ def specification(chart: alt.LayerChart | alt.FacetChart) -> dict[str, Json]:
         )
     )
     spec: dict[str, Json] = styled.to_dict()
-    spec.pop("$schema", None)
-    spec.pop("width", None)
-    return spec
+    return {key: _drawable(value) for key, value in spec.items() if key not in ("$schema", "width")}
+
+
+def _drawable(value: Json) -> Json:
+    """The value as JSON and XML can hold it: a character that XML has not makes vl_convert end the whole process."""
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, str):
+        return visible(value)
+    if isinstance(value, Mapping):
+        return {visible(key): _drawable(item) for key, item in value.items()}
+    return [_drawable(item) for item in value] if isinstance(value, Sequence) else value
 
 
 def static_svg(figure: Figure) -> str:
@@ -100,8 +111,8 @@ def static_svg(figure: Figure) -> str:
     picture: str = vl_convert.vegalite_to_svg(
         json.dumps({**figure.spec, "width": WIDTH}), vl_version=_vega_lite_version(), allowed_base_urls=[]
     )
-    start = picture.index("<svg")
-    return re.sub(r'<svg class="marks" width="[^"]*" height="[^"]*"', '<svg class="marks"', picture[start:], count=1)
+    head, rest = picture[picture.index("<svg") :].split(">", 1)
+    return re.sub(r' (?:width|height)="[^"]*"', "", head) + ">" + rest
 
 
 @lru_cache(maxsize=1)

@@ -57,7 +57,7 @@ def _gap_figure(gap: GapRecord, name: str) -> Figure:
         tables=(
             Table(
                 caption=f"Gap in {metric}: training rows minus evaluation rows, larger is more overfitting",
-                header=("", "gap", "95 % interval"),
+                header=("model", "gap", "95 % interval"),
                 rows=tuple(
                     (word, units.change(value, gap.unit), units.change_interval(low, high, gap.unit))
                     for word, value, low, high in parts

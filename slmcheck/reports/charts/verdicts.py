@@ -5,7 +5,9 @@ A leaf module: altair is imported at its top, and only the page, when it is made
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
+from typing import TypeAlias
 
 import altair as alt
 
@@ -17,6 +19,9 @@ from slmcheck.reports.page.palette import INK, STATES
 from slmcheck.reports.rows import VerdictRow, verdict_rows
 from slmcheck.reports.text import counted, one_line
 
+_Placed: TypeAlias = tuple[VerdictRow, tuple[float, float, float]]
+"""A row with its distance from what is required and the ends of its interval."""
+_SHAPES = {"pass": "circle", "fail": "diamond", "inconclusive": "square", "accepted": "triangle-up"}
 _DISTANCES = (-80, -40, -20, -10, -5, -2, 0, 2, 5, 10, 20, 40, 80)
 
 
@@ -42,6 +47,8 @@ def _distance(verdict: VerdictRecord) -> tuple[float, float, float] | None:
     """How far a verdict is from its criterion: value and interval, better to the right, in points or per cent."""
     if verdict.target is None or verdict.kind in ("finding", "equivalent"):
         return None
+    if verdict.kind == "exact" and verdict.target_name is not None:
+        return None  # its criterion, a factor of the other score perhaps, is not recorded as a number
     sign = 1.0 if verdict.higher_is_better else -1.0
     if verdict.change is None:
         ends = (verdict.value, verdict.low, verdict.high)
@@ -57,63 +64,11 @@ def _distance(verdict: VerdictRecord) -> tuple[float, float, float] | None:
         scale = 100.0 / abs(verdict.target)
     value, *interval = [None if end is None else sign * (end + shift) * scale for end in ends]
     assert value is not None
-    known = sorted(end for end in interval if end is not None)
+    known = sorted(end for end in interval if end is not None and math.isfinite(end))
     return (value, known[0], known[-1]) if len(known) == 2 else (value, value, value)
 
 
-def _verdict_figure(
-    chosen: Sequence[tuple[VerdictRow, tuple[float, float, float]]], name: str, title: str, *, several: bool
-) -> Figure:
-    rows: list[Row] = []
-    for index, (row, (value, low, high)) in enumerate(chosen):
-        run = f"{one_line(row.verdict.run, 28)}: " if several else ""
-        rows.append(
-            {
-                "row": index,
-                "label": f"{row.symbol} {row.word}   {run}{row.metric} {row.criterion}",
-                "state": row.verdict.state,
-                "distance": value,
-                "low": low,
-                "high": high,
-                "claim": one_line(row.verdict.claim, 120),
-            }
-        )
-    states = [state for state in STATES if any(row["state"] == state for row in rows)]
-    color = alt.Color(
-        "state:N", scale=alt.Scale(domain=states, range=[STATES[state].light for state in states]), legend=None
-    )
-    y = alt.Y("row:O", axis=None, scale=alt.Scale(paddingOuter=0.2))
-    reach = max(abs(end) for _, ends in chosen for end in ends)
-    ticks = [tick for tick in _DISTANCES if abs(tick) <= max(reach, 2)]
-    bound = max(reach * 1.05, 2)
-    scale = alt.Scale(
-        type="symlog", constant=2, domain=[-bound if any(e < 0 for _, d in chosen for e in d) else -2, bound]
-    )
-    axis = alt.Axis(
-        values=ticks,
-        labelExpr="datum.value == 0 ? '0' : format(datum.value, '+,d')",
-        grid=False,
-        title="worse than required   ←   0   →   better than required",
-    )
-    x = alt.X("distance:Q", scale=scale, axis=axis)
-    base = chart_of(rows).encode(y=y, color=color)
-    tooltip = ["claim:N", "state:N", *(alt.Tooltip(f"{end}:Q", format="+.2~f") for end in ("distance", "low", "high"))]
-    zero = (
-        chart_of([{"at": 0}]).mark_rule(color=INK.light, strokeWidth=1).encode(x=alt.X("at:Q", scale=scale, axis=axis))
-    )
-    shapes = {"pass": "circle", "fail": "diamond", "inconclusive": "square", "accepted": "triangle-up"}
-    layers = alt.layer(
-        zero,
-        base.mark_rule(strokeWidth=2.5, yOffset=10).encode(x=alt.X("low:Q", scale=scale, axis=axis), x2="high:Q"),
-        base.mark_point(filled=True, size=110, opacity=1, yOffset=10).encode(
-            x=x,
-            shape=alt.Shape(
-                "state:N", scale=alt.Scale(domain=states, range=[shapes[state] for state in states]), legend=None
-            ),
-            tooltip=tooltip,
-        ),
-        *row_names(base, "label:N"),
-    )
+def _verdict_figure(chosen: Sequence[_Placed], name: str, title: str, *, several: bool) -> Figure:
     wrong = sum(value < 0 for _, (value, _, _) in chosen)
     gates = f"{wrong} of {counted(len(chosen), 'gate')}" if wrong else "No gate"
     side = f"{gates} {'lies' if wrong < 2 else 'lie'} on the wrong side of what is required"
@@ -121,7 +76,7 @@ def _verdict_figure(
         name=name,
         title=title,
         message=f"{side}; where an interval crosses the line, the examples cannot tell.",
-        spec=specification(layers.properties(height=ROW_HEIGHT * len(rows))),
+        spec=specification(_drawn(chosen, several=several).properties(height=ROW_HEIGHT * len(chosen))),
         tables=(
             Table(
                 caption=title,
@@ -140,3 +95,49 @@ def _verdict_figure(
         ),
         wide=True,
     )
+
+
+def _drawn(chosen: Sequence[_Placed], *, several: bool) -> alt.LayerChart | alt.FacetChart:
+    """Dots and intervals on an axis that compresses what is far away: most gates lie near their criterion."""
+    reach = max(2.0, *(abs(end) for _, ends in chosen for end in ends))
+    lowest = min(end for _, ends in chosen for end in ends)
+    scale = alt.Scale(type="symlog", constant=2, domain=[-reach * 1.05 if lowest < 0 else -2, reach * 1.05])
+    axis = alt.Axis(
+        values=[tick for tick in _DISTANCES if abs(tick) <= reach],
+        labelExpr="datum.value == 0 ? '0' : format(datum.value, '+,d')",
+        grid=False,
+        title="worse than required   ←   0   →   better than required",
+    )
+    states = list(dict.fromkeys(row.verdict.state for row, _ in chosen))
+    colors = alt.Scale(domain=states, range=[STATES[state].light for state in states])
+    shapes = alt.Scale(domain=states, range=[_SHAPES[state] for state in states])
+    base = chart_of([_mark(index, placed, several=several) for index, placed in enumerate(chosen)]).encode(
+        y=alt.Y("row:O", axis=None, scale=alt.Scale(paddingOuter=0.2)),
+        color=alt.Color("state:N", scale=colors, legend=None),
+    )
+    required = chart_of([{"at": 0}]).mark_rule(color=INK.light, strokeWidth=1)
+    tooltip = ["claim:N", "state:N", *(alt.Tooltip(f"{end}:Q", format="+.2~f") for end in ("distance", "low", "high"))]
+    return alt.layer(
+        required.encode(x=alt.X("at:Q", scale=scale, axis=axis)),
+        base.mark_rule(strokeWidth=2.5, yOffset=10).encode(x=alt.X("low:Q", scale=scale, axis=axis), x2="high:Q"),
+        base.mark_point(filled=True, size=110, opacity=1, yOffset=10).encode(
+            x=alt.X("distance:Q", scale=scale, axis=axis),
+            shape=alt.Shape("state:N", scale=shapes, legend=None),
+            tooltip=tooltip,
+        ),
+        *row_names(base, "label:N"),
+    )
+
+
+def _mark(index: int, placed: _Placed, *, several: bool) -> Row:
+    row, (value, low, high) = placed
+    run = f"{one_line(row.verdict.run, 28)}: " if several else ""
+    return {
+        "row": index,
+        "label": f"{row.symbol} {row.word}   {run}{row.metric} {row.criterion}",
+        "state": row.verdict.state,
+        "distance": value,
+        "low": low,
+        "high": high,
+        "claim": one_line(row.verdict.claim, 120),
+    }

@@ -65,8 +65,8 @@ def data_table(
 
 
 def scrolling(label: str, content: Html) -> Html:
-    """A region that scrolls sideways by itself and can be reached by keyboard."""
-    return element("div", content, class_="scroll", role="region", aria_label=label, tabindex=0)
+    """A group that scrolls sideways by itself and can be reached by keyboard."""
+    return element("div", content, class_="scroll", role="group", aria_label=label, tabindex=0)
 
 
 def disclosure(summary: str | Html, *content: Html) -> Html:

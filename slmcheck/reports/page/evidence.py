@@ -8,7 +8,7 @@ from slmcheck.records import Finding, RunReport
 from slmcheck.reports import charts, units
 from slmcheck.reports.charts.figure import Figure
 from slmcheck.reports.page.elements import Html, data_table, disclosure, element, trusted
-from slmcheck.reports.rows import facts, score_name, score_rows
+from slmcheck.reports.rows import facts, score_name, score_rows, settings
 from slmcheck.reports.text import block, one_line
 
 _SHORT_FACTS = ("base model", "trainer", "rows", "steps", "time", "trained on")
@@ -45,9 +45,10 @@ def evidence_section(run: RunReport, drawn: Sequence[Figure], index: int) -> Htm
         row = element("pre", block(run.rendered_row, 4000))
         parts.append(disclosure("One training row as the model sees it; what it learns stands between [[ and ]]", row))
     if run.hyperparameters:
-        rows = [(one_line(word), one_line(str(value))) for word, value in sorted(run.hyperparameters.items())]
         parts.append(
-            disclosure("Recipe", data_table("Training fields of the recipe", ("field", "value"), rows, words=(0, 1)))
+            disclosure(
+                "Recipe", data_table("Training fields of the recipe", ("field", "value"), settings(run), words=(0, 1))
+            )
         )
     return element("section", *parts, id=f"run-{index}", class_="run")
 

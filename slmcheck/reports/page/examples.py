@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from slmcheck.records import ExampleEvidence, Report
-from slmcheck.reports.notable import flip
+from slmcheck.records import ExampleEvidence, Report, VerdictState
+from slmcheck.reports.notable import Flip, flip
 from slmcheck.reports.page.elements import Html, element
 from slmcheck.reports.rows import SYMBOLS
 from slmcheck.reports.text import block, counted, one_line
@@ -11,16 +11,23 @@ from slmcheck.reports.text import block, counted, one_line
 BYTES = 600_000
 """What all examples together may take of the page; report.json has the others."""
 EXAMPLE_CHARACTERS = 4_000
-_ORDER = ("worse", "changed", "wrong", "better", "right", "")
-_WORDS = {
+_WORDS: dict[Flip, str] = {
     "worse": "got worse",
     "changed": "changed",
     "wrong": "wrong",
+    "differs": "differs from the reference",
     "better": "got better",
     "right": "right",
-    "": "",
 }
-_STATES = {"worse": "fail", "changed": "inconclusive", "wrong": "fail", "better": "pass", "right": "pass"}
+"""In the order in which they are shown."""
+_STATES: dict[Flip, VerdictState] = {
+    "worse": "fail",
+    "changed": "inconclusive",
+    "wrong": "fail",
+    "differs": "inconclusive",
+    "better": "pass",
+    "right": "pass",
+}
 
 
 def example_section(report: Report) -> Html:
@@ -44,7 +51,7 @@ def example_section(report: Report) -> Html:
     return element(
         "section",
         element("h2", "Examples"),
-        element("p", f"{counted(len(cards), 'example')}, those that changed for the worse first.{note}", class_="note"),
+        element("p", f"{counted(len(cards), 'example')}, the worst first.{note}", class_="note"),
         _controls(kinds, runs, slices),
         element("div", *cards, class_="cards", id="cards"),
         id="examples",
@@ -54,11 +61,9 @@ def example_section(report: Report) -> Html:
 def example_card(example: ExampleEvidence, *, run: str | None) -> Html:
     """One example in full: what was asked, what is right, what was answered before and now."""
     kind = flip(example)
-    head: list[Html] = []
-    if kind:
-        state = _STATES[kind]
-        symbol = element("span", SYMBOLS[state], class_="symbol", aria_hidden="true")
-        head.append(element("span", symbol, _WORDS[kind], class_=f"state state-{state}"))
+    state = _STATES[kind]
+    symbol = element("span", SYMBOLS[state], class_="symbol", aria_hidden="true")
+    head = [element("span", symbol, _WORDS[kind], class_=f"state state-{state}")]
     if run is not None:
         head += [element("span", one_line(run)), element("span", one_line(example.id), class_="id")]
         head += [element("span", one_line(name), class_="tag") for name in example.slices]
@@ -85,12 +90,13 @@ def _examples(report: Report) -> list[tuple[str, ExampleEvidence]]:
     for run in report.runs:
         for example in run.examples:
             found.setdefault((run.name, example.id), (run.name, example))
-    return sorted(found.values(), key=lambda item: _ORDER.index(flip(item[1])))
+    order = list(_WORDS)
+    return sorted(found.values(), key=lambda item: order.index(flip(item[1])))
 
 
-def _controls(kinds: list[str], runs: list[str], slices: list[str]) -> Html:
+def _controls(kinds: list[Flip], runs: list[str], slices: list[str]) -> Html:
     search = element("label", "Search ", element("input", type="search", id="search", autocomplete="off"))
-    choices = [_choice("kind", "Answer", [(kind, _WORDS[kind]) for kind in kinds if kind])]
+    choices = [_choice("kind", "Answer", [(kind, _WORDS[kind]) for kind in kinds])]
     if len(runs) > 1:
         choices.append(_choice("run", "Run", [(one_line(run), one_line(run)) for run in runs]))
     if slices:

@@ -7,17 +7,18 @@ from collections.abc import Sequence
 from slmcheck.records import OutcomeRecord, Report
 from slmcheck.reports import units
 from slmcheck.reports.charts.figure import Figure
-from slmcheck.reports.decision import Decision, blocking
+from slmcheck.reports.decision import Decision, blocking, test_counts
 from slmcheck.reports.notable import changes_of, costs, notable_examples
 from slmcheck.reports.page.elements import Html, element, lines, scrolling
 from slmcheck.reports.page.evidence import figure_grid
 from slmcheck.reports.page.examples import example_card
-from slmcheck.reports.rows import STATES, SYMBOLS, VerdictRow, by_run, verdict_rows
-from slmcheck.reports.text import one_line, visible
+from slmcheck.reports.rows import STATES, SYMBOLS, VerdictRow, by_run, explanation, verdict_rows
+from slmcheck.reports.text import one_line, sentence, visible
 
 _HEADER = ("state", "gate", "value", "interval", "criterion", "margin", "examples")
 _WORDS = (0, 1, 4)
 _SHOWN_TESTS = 50
+_COMMANDS = ("slmcheck", "pytest", "pip", "git")
 
 
 def first_screen(report: Report, decision: Decision) -> Html:
@@ -53,7 +54,7 @@ def gate_section(report: Report, figures: Sequence[Figure]) -> Html:
     if any(verdict.change is not None for verdict in report.verdicts):
         note = "An interval with signs is of the change against the other score; one without is of the value itself."
         parts.append(element("p", note, class_="note"))
-    parts += [element("p", one_line(report.holm))] if report.holm else []
+    parts += [element("p", sentence(report.holm))] if report.holm else []
     parts.append(figure_grid(figures))
     if report.plan:
         items = [element("li", one_line(line)) for line in report.plan]
@@ -69,10 +70,9 @@ def _counts(report: Report) -> Html:
         if count:
             symbol = element("span", SYMBOLS[state], aria_hidden="true", class_="symbol")
             items.append(element("li", symbol, element("b", f"{count}"), f" {state}", class_=f"pill state-{state}"))
-    names = (("passed", "passed"), ("failed", "failed"), ("errors", "in error"), ("skipped", "skipped"))
-    tests = [f"{report.tests[key]} {word}" for key, word in names if report.tests.get(key)]
+    tests = test_counts(report)
     if tests:
-        items.append(element("li", "tests: " + ", ".join(tests), class_="pill plain"))
+        items.append(element("li", f"tests: {tests}", class_="pill plain"))
     return element("ul", *items, class_="pills", aria_label="Gates by state") if items else Html("")
 
 
@@ -105,11 +105,17 @@ def _next(report: Report) -> Html:
 
 
 def _step(step: str) -> Html:
-    """A step whose command, after a colon, is set as one."""
-    words, colon, command = one_line(step).partition(": ")
-    if colon and command.split(" ", 1)[0] in ("slmcheck", "pytest", "pip", "git"):
-        return element("li", words, element("code", command, class_="command"))
-    return element("li", one_line(step))
+    """A step whose commands are set as such: `words: command`, several divided by `|`."""
+    parts: list[Html] = []
+    for part in one_line(step).split(" | "):
+        words, colon, command = part.partition(": ")
+        if part.split(" ", 1)[0] in _COMMANDS:
+            parts.append(element("code", part, class_="command"))
+        elif colon and command.split(" ", 1)[0] in _COMMANDS:
+            parts += [element("span", words), element("code", command, class_="command")]
+        else:
+            parts.append(element("span", part))
+    return element("li", *parts)
 
 
 def _gate_table(name: str, rows: Sequence[VerdictRow], against: set[int]) -> Html:
@@ -150,7 +156,7 @@ def _gate_rows(row: VerdictRow, *, is_against: bool) -> list[Html]:
     for index, text in enumerate(numbers, start=2):
         kind = "word" if index in _WORDS else "number"
         cells.append(element("td", text, class_=f"{kind} {_HEADER[index]}", role="cell", data_label=_HEADER[index]))
-    explained = "\n".join(visible(line) for line in verdict.lines + verdict.notes)
+    explained = "\n".join(visible(line) for line in explanation(verdict))
     if not explained or (verdict.state == "pass" and verdict.proven):
         return [element("tr", *cells, class_=f"state-{verdict.state}", role="row")]
     why = element("td", element("div", lines(explained), class_="why"), colspan=len(_HEADER) - 1, role="cell")
@@ -180,4 +186,6 @@ def _outcome(outcome: OutcomeRecord) -> Html:
 
 
 def _capital(text: str) -> str:
-    return text[:1].upper() + text[1:]
+    """The sentence with a capital first letter, unless it begins with a name such as `rougeL` or `f1`."""
+    first = text.split(" ", 1)[0]
+    return text[:1].upper() + text[1:] if first.isalpha() and first.islower() else text

@@ -1,0 +1,157 @@
+"""Damaged and foreign graphs are errors; onnxruntime itself reads many of them without a word."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from slmcheck.backends import PaddedBatch, TokenTree, load
+from slmcheck.backends.onnx_folder import read_facts, write_facts
+from slmcheck.errors import CheckpointError, PredictionError
+from slmcheck.records import Checkpoint
+
+
+@pytest.fixture
+def graph(exported_model, tmp_path) -> Path:
+    """A copy that a test may damage."""
+    return Path(shutil.copytree(exported_model[1], tmp_path / "graph"))
+
+
+@pytest.fixture
+def rewrite(graph) -> Callable[[Callable[..., None]], Path]:
+    """Change the graph and describe it as if it had been exported so."""
+
+    def change(edit: Callable[..., None]) -> Path:
+        import hashlib
+        from dataclasses import replace
+
+        import onnx
+
+        facts, file = read_facts(graph), graph / "model.onnx"
+        model = onnx.load(file)
+        edit(model)
+        onnx.save(model, file)
+        digest = hashlib.sha256(file.read_bytes()).hexdigest()
+        write_facts(
+            graph,
+            replace(
+                facts,
+                sizes={**facts.sizes, "model.onnx": file.stat().st_size},
+                sha256={**facts.sha256, "model.onnx": digest},
+            ),
+        )
+        return graph
+
+    return change
+
+
+def loaded(folder: Path, threads: int = 1):
+    return load(Checkpoint(kind="onnx", path=folder, key="k"), threads=threads)
+
+
+def test_it_says_what_it_is(graph):
+    model = loaded(graph, threads=2)
+    assert (model.backend, model.context_tokens, model.vocabulary_size) == ("onnxruntime", 128, 260)
+    assert model.workers == 2
+    assert set(model.environment.versions) == {"onnxruntime", "tokenizers"}
+
+
+def test_rows_do_not_depend_on_the_batch(graph):
+    model = loaded(graph)
+    rng = np.random.default_rng(0)
+    trees = [
+        TokenTree.sequence(rng.integers(4, 260, size=length).tolist(), range(1, length)) for length in (5, 40, 17, 2)
+    ]
+    for tree, values in zip(trees, model.log_probabilities(trees), strict=True):
+        np.testing.assert_allclose(values, model.log_probabilities([tree])[0], atol=1e-5, rtol=0)
+
+
+def test_rows_are_read_piece_by_piece_where_logits_would_take_too_much(graph, monkeypatch):
+    from slmcheck.backends import onnxruntime
+
+    model = loaded(graph)
+    tokens, parents = [9, 8, 7, 30, 31, 32, 33, 34, 35, 5, 6, 9], [*range(-1, 8), 8, 9, 9]
+    asked, targets = [8, 9, 10, 9, 11, 8, 2], [5, 6, 7, 9, 11, 20, 30]
+    tree = TokenTree(*(np.asarray(part, dtype=np.int64) for part in (tokens, parents, asked, targets)))
+    trees = [tree, TokenTree.sequence([4, 5, 6, 7], [1, 3])]
+    expected, prompts = model.log_probabilities(trees), [[1, 50, 60, 70, 80], [1, 9]]
+    logits = model.decoder(rows=2, length=9).add(prompts)
+    monkeypatch.setattr(onnxruntime, "LOGITS", 2 * 2 * 260)
+    for found, whole in zip(model.log_probabilities(trees), expected, strict=True):
+        np.testing.assert_allclose(found, whole, atol=1e-5, rtol=0)
+    np.testing.assert_allclose(model.decoder(rows=2, length=9).add(prompts), logits, atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize("damage", ["half", "junk", "empty"])
+def test_a_damaged_graph_is_named(graph, damage):
+    file = graph / "model.onnx"
+    content = file.read_bytes()
+    file.write_bytes({"half": content[: len(content) // 2], "junk": b"junk", "empty": b""}[damage])
+    with pytest.raises(CheckpointError, match=r"model\.onnx is damaged"):
+        loaded(graph)
+
+
+def test_weights_zeroed_in_place_are_seen(graph):
+    file = graph / "model.onnx"
+    content = bytearray(file.read_bytes())
+    content[-3000:-2000] = bytes(1000)
+    file.write_bytes(content)
+    with pytest.raises(CheckpointError, match=r"model\.onnx is damaged"):
+        loaded(graph)
+
+
+def test_a_missing_file_is_named(graph):
+    (graph / "tokenizer.json").unlink()
+    with pytest.raises(CheckpointError, match=r"tokenizer\.json is missing"):
+        loaded(graph)
+
+
+def test_a_folder_of_another_tool_is_refused(graph):
+    (graph / "export.json").unlink()
+    with pytest.raises(CheckpointError, match=r"no exported model.*export\.json"):
+        loaded(graph)
+
+
+def test_a_description_that_cannot_be_read_is_refused(graph):
+    (graph / "export.json").write_text(json.dumps({"format": 9, "what": 1}), encoding="utf-8")
+    with pytest.raises(CheckpointError, match=r"export\.json cannot be read"):
+        loaded(graph)
+
+
+def test_a_graph_for_a_newer_onnxruntime_is_refused(rewrite):
+    def newer(model) -> None:
+        model.ir_version = 99
+
+    with pytest.raises(CheckpointError, match=r"(?s)cannot load model\.onnx.*upgrade"):
+        loaded(rewrite(newer))
+
+
+def test_an_operator_that_onnxruntime_lacks_is_named(rewrite):
+    def foreign(model) -> None:
+        model.graph.node[40].op_type = "Nonsense"
+
+    with pytest.raises(CheckpointError, match="Nonsense"):
+        loaded(rewrite(foreign))
+
+
+def test_other_names_are_refused(rewrite):
+    def rename(model) -> None:
+        model.graph.output[0].name = "scores"
+        for node in model.graph.node:
+            for place, name in enumerate(node.output):
+                if name == "logits":
+                    node.output[place] = "scores"
+
+    with pytest.raises(CheckpointError, match=r"(?s)its outputs scores.*outputs logits"):
+        loaded(rewrite(rename))
+
+
+@pytest.mark.parametrize("token", [-1, 260])
+def test_ids_outside_the_vocabulary_are_refused(graph, token):
+    with pytest.raises(PredictionError, match=r"do not fit the 260 of the vocabulary"):
+        loaded(graph).logits(PaddedBatch.of([[1, token, 5]], pad_id=0, pad_left=False))
