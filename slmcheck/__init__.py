@@ -15,9 +15,9 @@ if TYPE_CHECKING:
     from slmcheck.evaluation.library import check, compare, evaluate, finetune, open_run, plan, report
     from slmcheck.gates import MetricInfo, Policy, Score, Verdict, judging
     from slmcheck.metrics import Metric, Statistics, metric
-    from slmcheck.workspace import Workspace
     from slmcheck.records import Prediction, Recipe
     from slmcheck.storage import Store
+    from slmcheck.workspace import Workspace
 
 _HOMES = {
     "Baseline": "slmcheck.evaluation",

@@ -15,8 +15,8 @@ Judging is what a comparison of scores does (`slmcheck.gates`); reporting reads 
 from __future__ import annotations
 
 import datetime
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -51,6 +51,9 @@ from slmcheck.workspace import Workspace
 
 if TYPE_CHECKING:
     from slmcheck.backends import LanguageModel
+
+_CLASSES = ("classification", "sequence_classification")
+
 
 def run_key(recipe: Recipe, splits: Splits, workspace: Workspace) -> tuple[str, Json]:
     """The key of a recipe's run and the inputs that it is a digest of."""
@@ -347,7 +350,7 @@ def has_score(
 
 def kind_for(metric: Metric, recipe: Recipe) -> PredictionKind:
     """What a model must be asked for a metric under a recipe's task."""
-    first: PredictionKind = "options" if recipe.task in ("classification", "sequence_classification") else "generate"
+    first: PredictionKind = "options" if recipe.task in _CLASSES else "generate"
     return first if first in metric.needs else "nll" if "nll" in metric.needs else next(iter(metric.needs))
 
 
@@ -460,7 +463,7 @@ def compare(
     """
     recipe = record.recipe
     if name == "agreement":
-        kind = "options" if recipe.task in ("classification", "sequence_classification") else "generate"
+        kind: PredictionKind = "options" if recipe.task in _CLASSES else "generate"
         own = predict(record.checkpoint, examples, kind, recipe, workspace)
         other = predict(exported, examples, kind, recipe, workspace)
         answers = {found.id: found.prediction or "" for found in own}

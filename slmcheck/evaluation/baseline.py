@@ -20,7 +20,7 @@ from slmcheck.evaluation.run import Run
 from slmcheck.evaluation.views import MetricLike, View
 from slmcheck.gates import Evidence, MissingScore, Score, ScoreSource, Verdict, gap
 from slmcheck.metrics import METRICS, Metric, as_metric, measure, reference_hash, resolve, score_from
-from slmcheck.metrics.definition import mean_of_sum
+from slmcheck.metrics.definition import ValueOfSum, mean_of_sum
 from slmcheck.records import ExampleEvidence, Prediction, Recipe, Split
 from slmcheck.storage import StoredScore, digest
 from slmcheck.storage.baselines import (
@@ -241,7 +241,7 @@ def _measured_again(
     return measure(metric, known, source).evidence if known else None
 
 
-def _mean_on_scale(is_log: bool) -> object:
+def _mean_on_scale(is_log: bool) -> ValueOfSum:
     def value_of_sum(sums: NDArray[np.float64]) -> NDArray[np.float64]:
         mean = mean_of_sum(sums)
         return np.exp(mean) if is_log else mean

@@ -83,7 +83,7 @@ def _of_run(run: Run) -> Iterator[HeldScore]:
             continue
         yield HeldScore(
             metric=str(extras["metric"]),
-            split=split,  # type: ignore[arg-type]
+            split=split,
             slice=None if slice_name is None else str(slice_name),
             variant=variant,
             stored=stored,

@@ -12,8 +12,8 @@ from slmcheck.data import Splits, load_splits
 from slmcheck.errors import UndefinedScoreError
 from slmcheck.evaluation.views import Subject, View
 from slmcheck.gates import Score
-from slmcheck.workspace import Workspace
 from slmcheck.records import Checkpoint, Environment, Finding, HistoryPoint, Recipe, Resources, RunRecord
+from slmcheck.workspace import Workspace
 
 
 class Run(View):

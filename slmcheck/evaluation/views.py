@@ -11,10 +11,10 @@ from slmcheck import pipeline
 from slmcheck.data import Splits, train_subset, with_shots
 from slmcheck.errors import UndefinedScoreError
 from slmcheck.gates import Score, ScoreSource, gap, mean_of_seeds
-from slmcheck.metrics import METRICS, Metric, as_metric, confusion, resolve
+from slmcheck.metrics import Metric, as_metric, confusion, resolve
 from slmcheck.metrics.custom import MetricFunction
-from slmcheck.workspace import Workspace
 from slmcheck.records import Checkpoint, ConfusionRecord, Example, Prediction, PredictionKind, Recipe
+from slmcheck.workspace import Workspace
 
 Part = Literal["evaluation", "train"]
 MetricLike = str | Metric | MetricFunction
@@ -38,7 +38,9 @@ class View:
     Every built-in metric of the task is an attribute: `view.accuracy`. Others go through `measure`.
     """
 
-    def __init__(self, subject: Subject, splits: Splits, workspace: Workspace, *, slice_name: str | None = None) -> None:
+    def __init__(
+        self, subject: Subject, splits: Splits, workspace: Workspace, *, slice_name: str | None = None
+    ) -> None:
         self._subject = subject
         self._splits = splits
         self._workspace = workspace
@@ -127,9 +129,7 @@ class View:
     def predictions(self, part: Part = "evaluation", kind: PredictionKind | None = None) -> tuple[Prediction, ...]:
         """What the model answered, joined with the references; of the first seed where there are several."""
         kind = kind or default_kind(self.recipe)
-        return pipeline.predict(
-            self._subject.checkpoints[0], self.examples(part), kind, self.recipe, self._workspace
-        )
+        return pipeline.predict(self._subject.checkpoints[0], self.examples(part), kind, self.recipe, self._workspace)
 
     @property
     def confusion(self) -> ConfusionRecord:

@@ -83,7 +83,12 @@ def explanation(verdict: VerdictRecord) -> str:
     """A verdict in full, with the examples that decided it."""
     lines = [verdict.claim, *(f"  {line}" for line in verdict.lines)]
     for example in verdict.examples:
-        lines += ["", f"  example {example.id}", *_field("prompt", example.prompt), *_field("reference", example.reference)]
+        lines += [
+            "",
+            f"  example {example.id}",
+            *_field("prompt", example.prompt),
+            *_field("reference", example.reference),
+        ]
         if example.old_answer is not None:
             lines += _field("old answer", example.old_answer)
         lines += _field("answer" if example.old_answer is None else "new answer", example.answer)

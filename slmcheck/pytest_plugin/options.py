@@ -63,7 +63,9 @@ def add_options(parser: pytest.Parser) -> None:
         default=None,
         help="dev (default): red on evidence; release: comparisons of tests marked slm_primary must be proven",
     )
-    group.addoption("--slm-offline", action="store_true", help="never train or predict: a miss in the store is an error")
+    group.addoption(
+        "--slm-offline", action="store_true", help="never train or predict: a miss in the store is an error"
+    )
     group.addoption("--slm-retrain", action="store_true", help="train every run again although the store has it")
     group.addoption(
         "--slm-environment",
@@ -109,9 +111,9 @@ def read_settings(config: pytest.Config) -> Settings:
         raise pytest.UsageError("\n".join(problems))
     report = config.getoption("--slm-report")
     return Settings(
-        gate=cast(Gate, config.getoption("--slm-gate") or gate),
+        gate=cast("Gate", config.getoption("--slm-gate") or gate),
         alpha=alpha,
-        inconclusive=cast(Literal["pass", "fail"], inconclusive),
+        inconclusive=cast("Literal['pass', 'fail']", inconclusive),
         seed_sds=seed_sds,
         offline=bool(config.getoption("--slm-offline")),
         retrain=bool(config.getoption("--slm-retrain")),

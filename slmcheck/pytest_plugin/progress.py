@@ -31,7 +31,9 @@ class ProgressLine:
         for name, value in (("loss", point.train_loss), ("validation", point.validation_loss)):
             if value is not None:
                 self._losses[name] = value
-        is_last = point.total_steps is not None and point.step >= point.total_steps and point.validation_loss is not None
+        is_last = (
+            point.total_steps is not None and point.step >= point.total_steps and point.validation_loss is not None
+        )
         now = time.monotonic()
         if now - self._last < _SECONDS_BETWEEN_LINES and not is_last:
             return
@@ -53,7 +55,9 @@ def _duration(seconds: float) -> str:
     whole = round(seconds)
     if whole < 60:
         return f"{whole} s"
-    return f"{whole // 60} min {whole % 60:02d} s" if whole < 3600 else f"{whole // 3600} h {whole % 3600 // 60:02d} min"
+    return (
+        f"{whole // 60} min {whole % 60:02d} s" if whole < 3600 else f"{whole // 3600} h {whole % 3600 // 60:02d} min"
+    )
 
 
 def progress_for(config: pytest.Config) -> ProgressLine | None:

@@ -1,4 +1,4 @@
-"""The controller's memory of a session: outcomes of tests, verdicts and runs, as they arrive from here or from workers."""
+"""The controller's memory of a session: outcomes of tests, verdicts and runs, from this process or from workers."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ VERDICT = "slm.verdict"
 INCONCLUSIVE = "slm.inconclusive"
 RUN = "slm.run"
 PLAN = "slm.plan"
+_ENDS = {"passed": "passed", "inconclusive": "passed", "failed": "failed", "skipped": "skipped", "errors": "error"}
 
 
 class Recorder:
@@ -45,7 +46,7 @@ class Recorder:
         outcome = _outcome(report, INCONCLUSIVE in properties)
         self.outcomes[outcome] += 1
         if RUN in properties or outcome == "errors":
-            self.ends.append((report.nodeid, "error" if outcome == "errors" else outcome, _reason(report)))
+            self.ends.append((report.nodeid, _ENDS[outcome], _reason(report)))
         for name, value in report.user_properties:
             if name == VERDICT:
                 self.verdicts.append((report.nodeid, str(value)))

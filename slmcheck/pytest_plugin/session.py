@@ -11,11 +11,11 @@ import pytest
 
 from slmcheck.errors import SlmcheckError
 from slmcheck.evaluation import Baseline, Run, open_recipe
-from slmcheck.workspace import Workspace
 from slmcheck.pytest_plugin.options import SETTINGS
 from slmcheck.pytest_plugin.progress import progress_for
 from slmcheck.records import Recipe
 from slmcheck.storage import Store, digest
+from slmcheck.workspace import Workspace
 
 _WORKSPACE = pytest.StashKey[Workspace]()
 _OUTCOMES = pytest.StashKey["dict[Path, Outcome]"]()

@@ -21,13 +21,13 @@ from slmcheck.errors import SlmcheckError
 from slmcheck.evaluation import Run, accept, open_recipe
 from slmcheck.evaluation.baseline import candidate, header_of
 from slmcheck.evaluation.description import describe
-from slmcheck.workspace import Workspace
 from slmcheck.pytest_plugin.options import SETTINGS
 from slmcheck.pytest_plugin.recorder import Recorder
 from slmcheck.pytest_plugin.session import workspace_of
 from slmcheck.records import OutcomeRecord, Report, VerdictRecord, from_json
 from slmcheck.storage import digest
 from slmcheck.storage.baselines import write_baseline
+from slmcheck.workspace import Workspace
 
 REPORTS = Path(".slmcheck") / "reports"
 

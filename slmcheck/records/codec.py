@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypeVar
 from slmcheck.errors import StoreError
 
 if TYPE_CHECKING:
-    Json: TypeAlias = None | bool | int | float | str | Sequence["Json"] | Mapping[str, "Json"]
+    Json: TypeAlias = bool | int | float | str | Sequence["Json"] | Mapping[str, "Json"] | None
 else:
     Json = object  # type hints are evaluated below, where a recursive alias would not end
 
@@ -52,7 +52,7 @@ def from_json(kind: type[Record], value: Any) -> Record:
     Raises:
         StoreError: If a field is unknown, missing or of another type.
     """
-    return typing.cast(Record, _read(kind, value, kind.__name__))
+    return typing.cast("Record", _read(kind, value, kind.__name__))
 
 
 @cache
@@ -64,7 +64,7 @@ def _read(kind: Any, value: Any, where: str) -> Any:
     if kind is object:
         return value
     if dataclasses.is_dataclass(kind):
-        return _read_record(typing.cast(type, kind), value, where)
+        return _read_record(typing.cast("type", kind), value, where)
     origin, arguments = typing.get_origin(kind), typing.get_args(kind)
     if origin in (typing.Union, types.UnionType):
         return _read_union(arguments, value, where)
@@ -105,7 +105,8 @@ def _read_record(kind: type, value: Any, where: str) -> Any:
     unknown = sorted(set(value) - set(fields))
     if unknown:
         raise StoreError(
-            f"{where} has unknown fields: {', '.join(unknown)}.\nIt was written by a newer slmcheck: upgrade to read it."
+            f"{where} has unknown fields: {', '.join(unknown)}.\n"
+            "It was written by a newer slmcheck: upgrade to read it."
         )
     try:
         return kind(**{name: _read(hints[name], item, f"{where}.{name}") for name, item in value.items()})

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from slmcheck import reports
 from slmcheck.cli import demo
+from slmcheck.records import Report
+from slmcheck.reports import FORMATS
 
+real_write_all = reports.write_all
 SHIPPED = Path(__file__).parents[2] / "suites"
 
 
@@ -23,7 +27,16 @@ def shipped(project: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     test = moved / "tone" / "test_tone.py"
     test.write_text(test.read_text().partition("\n\n\n")[0] + "\n")
     monkeypatch.setattr(demo, "shipped_suites", lambda: moved)
+    monkeypatch.setattr(reports, "write_all", write_without_charts)
     return moved
+
+
+def write_without_charts(report: Report, folder: Path, formats: Sequence[str] = FORMATS) -> tuple[Path, ...]:
+    """What `write_all` writes, the page without its charts: they take seconds and have tests of their own."""
+    written = real_write_all(report, folder, [name for name in formats if name != "html"])
+    page = folder / "report.html"
+    page.write_text("<html></html>")
+    return (*written, page)
 
 
 def test_the_shipped_suites_are_found_in_a_checkout() -> None:

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from slmcheck.cli.run import names_suites
+from slmcheck.cli.sessions import run_pytest
 
 
 def accept(slmcheck: Callable[..., Any]) -> None:
@@ -90,7 +91,7 @@ def reported(accepted: Callable[..., Any], project: Path) -> Callable[..., Any]:
     """The project after a session with one failed test: report.json only."""
     predictions = project / "suites/tone/new.jsonl"
     predictions.write_text(predictions.read_text().replace('"prediction": "angry"', '"prediction": "sad"'))
-    accepted("run", "-q", "--slm-report", "mine")
+    run_pytest(["-q", "suites"])
     return accepted
 
 
@@ -113,7 +114,7 @@ def test_a_page_goes_beside_its_report(reported: Callable[..., Any], project: Pa
 
 
 def test_cards_are_one_a_run_and_go_to_a_folder(reported: Callable[..., Any], project: Path) -> None:
-    document = reported("report", "mine", "--format", "card", "--output", "cards", "--json").document
+    document = reported("report", "latest", "--format", "card", "--output", "cards", "--json").document
     assert len(document["files"]) == 2
     assert all(Path(path).parent == Path("cards") for path in document["files"])
 
@@ -135,5 +136,6 @@ def test_a_missing_report_names_the_command_that_makes_one(slmcheck: Callable[..
 
 
 def test_a_damaged_report_is_said(reported: Callable[..., Any], project: Path) -> None:
-    (project / "mine/report.json").write_text("{")
+    Path("mine").mkdir()
+    Path("mine/report.json").write_text("{")
     assert reported("report", "mine").err.startswith("'mine/report.json' cannot be read as a report")

@@ -56,8 +56,8 @@ class Trained:
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Trained:
     """The suite's run, trained, predicted and measured into one store."""
     from slmcheck.evaluation import open_recipe
-    from slmcheck.workspace import Workspace
     from slmcheck.storage import Store
+    from slmcheck.workspace import Workspace
 
     root = tmp_path_factory.mktemp("trained")
     write_suite(root / "mood")
