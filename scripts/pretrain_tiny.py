@@ -47,8 +47,8 @@ BYTE_TOKEN = re.compile(r"<0x[0-9A-F]{2}>")
 
 VOCABULARY = 2048
 HELD_OUT_TOKENS = 20_000  # of each source
-NORM_SIZE = 3.0  # root mean square of the norms of the layers, up to a power of two
-STREAM_FACTOR = 4.0  # by which the residual stream shrinks
+NORM_SIZE = 1.5  # root mean square of the norms of the layers, up to a power of two
+STREAM_FACTOR = 2.0  # by which the residual stream shrinks
 CONTEXT = 512
 ARCHITECTURE: Mapping[str, object] = {
     "architectures": ["LlamaForCausalLM"],
@@ -576,10 +576,10 @@ def write_model(model: LlamaForCausalLM, output: Path, architecture: Mapping[str
 
 
 def balanced(weights: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    """Move scale from the matrices into the norms, by powers of two: the same function (but for their epsilon), easier to tune.
+    """Move scale from the matrices into the norms, by powers of two: the same function, easier to tune.
 
     What a LoRA adds is multiplied by the norm in front of it and weighed against the residual stream. Small norms and a
-    large stream made the usual rates for models this small (1e-3 to 3e-3) three times too low.
+    large stream made the usual rates for models this small (1e-3 to 3e-3) too low.
     """
     values = {name: value.to(torch.float32, copy=True) for name, value in weights.items()}
     readers = {

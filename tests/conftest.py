@@ -10,6 +10,8 @@ from pathlib import Path
 import numpy  # noqa: F401  pytester restores sys.modules, and numpy refuses to be loaded twice in one process
 import pytest
 
+from tests.mood import Trained, train_into
+
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
@@ -26,6 +28,12 @@ def real_data() -> Path:
     if not (folder / "data").is_dir() or not (folder / "models").is_dir():
         pytest.skip(f"SLMCHECK_TEST_DATA={named} has no data/ and models/")
     return folder
+
+
+@pytest.fixture(scope="session")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Trained:
+    """The run of the suite of two moods, trained, predicted and measured into one store for all tests."""
+    return train_into(tmp_path_factory.mktemp("trained"))
 
 
 RandomModel = Callable[..., Path]

@@ -1,6 +1,18 @@
 """Load a checkpoint and ask it: PyTorch or onnxruntime behind one small protocol."""
 
+from slmcheck.backends.environment import expected_environment
+from slmcheck.backends.layout import SHARED_FROM, common_beginning
 from slmcheck.backends.loading import free_memory, load
 from slmcheck.backends.protocol import Decoder, LanguageModel, PaddedBatch, TokenTree
 
-__all__ = ["Decoder", "LanguageModel", "PaddedBatch", "TokenTree", "free_memory", "load"]
+__all__ = [
+    "SHARED_FROM",
+    "Decoder",
+    "LanguageModel",
+    "PaddedBatch",
+    "TokenTree",
+    "common_beginning",
+    "expected_environment",
+    "free_memory",
+    "load",
+]

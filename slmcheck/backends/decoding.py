@@ -13,7 +13,8 @@ import torch
 from numpy.typing import NDArray
 from torch.nn import functional
 
-from slmcheck.backends.packed_attention import LayerCall, PackedPlan, Plan, capped_attention, plain_segments
+from slmcheck.backends.layout import plain_segments
+from slmcheck.backends.packed_attention import LayerCall, PackedPlan, Plan, capped_attention
 
 Hidden = Callable[[NDArray[np.int64], NDArray[np.int64], Plan], torch.Tensor]
 """(token ids, positions, plan) -> hidden states (tokens, width) of one forward pass over one row."""

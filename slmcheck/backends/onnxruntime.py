@@ -88,6 +88,7 @@ class OnnxModel:
     backend = "onnxruntime"
     engine = "onnxruntime: prompts right-padded, options behind their prompt's keys and values"
     rows_alone = False
+    shares_beginnings = False
 
     def __init__(
         self,

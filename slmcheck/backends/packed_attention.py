@@ -11,13 +11,14 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Literal, Protocol
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch.nn import functional
 from transformers import AttentionInterface, AttentionMaskInterface
+
+from slmcheck.backends.layout import Segment
 
 NAME = "slmcheck_packed"
 """Name of the attention implementation in transformers."""
@@ -93,33 +94,6 @@ AttentionInterface.register(NAME, attend_as_planned)
 AttentionMaskInterface.register(NAME, lambda *_args, **_kwargs: None)  # a tokens x tokens mask is never built
 
 
-@dataclass(frozen=True, eq=False)
-class Segment:
-    """One token tree within the row."""
-
-    start: int
-    trunk: int
-    """Leading tokens that follow each other; they see what stands before them."""
-    visible: NDArray[np.bool_] | None
-    """For each token behind the trunk, the tokens of the segment that it sees; shape (branches, tokens)."""
-    positions: NDArray[np.int64]
-    """Depth of each token; shape (tokens,)."""
-
-    @property
-    def stop(self) -> int:
-        """Where the next tree starts."""
-        return self.start + len(self.positions)
-
-
-def plain_segments(lengths: Sequence[int]) -> list[Segment]:
-    """Sequences without branches, one behind the other."""
-    starts = np.cumsum([0, *lengths])
-    return [
-        Segment(int(start), length, None, np.arange(length, dtype=np.int64))
-        for start, length in zip(starts[:-1], lengths, strict=True)
-    ]
-
-
 Keep = Callable[[LayerCall], None]
 
 
@@ -132,7 +106,7 @@ class PackedPlan:
     """Is given every layer's keys and values."""
     windows: set[int] = field(default_factory=set)
     """The sliding windows that layers asked for."""
-    _masks: dict[tuple[int, bool, int | None], torch.Tensor] = field(default_factory=dict)
+    _masks: dict[tuple[int, str, int | None], torch.Tensor] = field(default_factory=dict)
 
     def attend(self, call: LayerCall) -> torch.Tensor:
         """See `Plan`."""
@@ -144,47 +118,52 @@ class PackedPlan:
         out = call.query.new_zeros((1, tokens, heads, call.value.shape[3]))  # tokens of no segment are filling
         for index, segment in enumerate(self.segments):
             start, middle, stop = segment.start, segment.start + segment.trunk, segment.stop
-            out[:, start:middle] = self._trunk(call, index, start, middle)
+            keys, values = call.key[:, :, start:stop], call.value[:, :, start:stop]
+            if segment.shared:
+                keys = torch.cat((call.key[:, :, : segment.shared], keys), dim=2)
+                values = torch.cat((call.value[:, :, : segment.shared], values), dim=2)
+                out[:, start:stop] = _attention(call, start, stop, keys, values, self._mask(call, index, "whole"))
+                continue
+            plain = call.softcap is None and (call.window is None or segment.trunk <= call.window)
+            mask = None if plain else self._mask(call, index, "trunk")
+            trunk = slice(0, segment.trunk)
+            out[:, start:middle] = _attention(call, start, middle, keys[:, :, trunk], values[:, :, trunk], mask)
             if middle < stop:
-                mask = self._mask(call, index, branches=True)
-                out[:, middle:stop] = _attention(call, slice(middle, stop), slice(start, stop), mask)
+                out[:, middle:stop] = _attention(call, middle, stop, keys, values, self._mask(call, index, "branches"))
         return out
 
-    def _trunk(self, call: LayerCall, index: int, start: int, stop: int) -> torch.Tensor:
-        rows = slice(start, stop)
-        if call.softcap is None and (call.window is None or stop - start <= call.window):
-            return _attention(call, rows, rows, None)
-        return _attention(call, rows, rows, self._mask(call, index, branches=False))
-
-    def _mask(self, call: LayerCall, index: int, *, branches: bool) -> torch.Tensor:
-        """What the branches or the trunk of a segment see; made once for all layers of one window."""
-        name = (index, branches, call.window)
+    def _mask(self, call: LayerCall, index: int, part: Literal["whole", "trunk", "branches"]) -> torch.Tensor:
+        """What a part of a segment sees; made once for all layers of one window."""
+        name = (index, part, call.window)
         if name not in self._masks:
             segment = self.segments[index]
-            keys, queries = segment.positions, segment.positions[segment.trunk :]
-            seen = segment.visible
-            if not branches or seen is None:
-                keys = queries = segment.positions[: segment.trunk]
-                seen = np.tri(segment.trunk, dtype=bool)
+            seen = segment.sees()
             if call.window is not None:
-                seen = seen & (queries[:, None] - keys[None, :] < call.window)
+                keys = np.concatenate([np.arange(segment.shared), segment.positions])
+                seen &= segment.positions[:, None] - keys[None, :] < call.window
+            if part == "trunk":
+                seen = seen[: segment.trunk, : segment.trunk]
+            elif part == "branches":
+                seen = seen[segment.trunk :]
             self._masks[name] = torch.from_numpy(np.ascontiguousarray(seen)).to(call.query.device)
         return self._masks[name]
 
 
-def _attention(call: LayerCall, rows: slice, columns: slice, mask: torch.Tensor | None) -> torch.Tensor:
-    """Attention of the queries `rows` to the keys `columns`, causal without a mask; shape (1, rows, heads, width)."""
-    query, key, value = call.query[:, :, rows], call.key[:, :, columns], call.value[:, :, columns]
+def _attention(
+    call: LayerCall, start: int, stop: int, keys: torch.Tensor, values: torch.Tensor, mask: torch.Tensor | None
+) -> torch.Tensor:
+    """Attention of the queries from `start` to `stop`, causal without a mask; shape (1, queries, heads, width)."""
+    query = call.query[:, :, start:stop]
     if call.softcap is not None:
-        return capped_attention(query, key, value, mask, call.scaling, call.softcap).transpose(1, 2)
+        return capped_attention(query, keys, values, mask, call.scaling, call.softcap).transpose(1, 2)
     out = functional.scaled_dot_product_attention(
         query,
-        key,
-        value,
+        keys,
+        values,
         attn_mask=mask,
         is_causal=mask is None,
         scale=call.scaling,
-        enable_gqa=query.shape[1] != key.shape[1],
+        enable_gqa=query.shape[1] != keys.shape[1],
     )
     return out.transpose(1, 2)
 

@@ -30,6 +30,7 @@ class PaddedModel:
     """A causal language model, asked in right-padded rectangles."""
 
     backend = "pytorch"
+    shares_beginnings = False
 
     def __init__(
         self, model: PreTrainedModel, tokenizer: TextTokenizer, facts: ModelFacts, *, rows_alone: bool

@@ -127,6 +127,8 @@ class LanguageModel(Protocol):
     """How many threads may ask it at once with profit."""
     rows_alone: bool
     """Whether a sequence must not share a forward pass with others."""
+    shares_beginnings: bool
+    """Whether what all trees of a forward pass begin with is read once."""
 
     def log_probabilities(self, trees: Sequence[TokenTree]) -> list[NDArray[np.float64]]:
         """Natural-log probability of each tree's targets, in one forward pass; one array (questions,) a tree."""

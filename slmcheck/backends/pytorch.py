@@ -15,7 +15,8 @@ from transformers import PreTrainedModel
 from slmcheck.backends.decoding import StaticDecoder
 from slmcheck.backends.facts import ModelFacts
 from slmcheck.backends.head import LanguageHead, filling
-from slmcheck.backends.packed_attention import PackedPlan, Plan, Segment, plain_segments, planned
+from slmcheck.backends.layout import SHARED_FROM, lay_out, plain_segments
+from slmcheck.backends.packed_attention import PackedPlan, Plan, planned
 from slmcheck.backends.protocol import Decoder, PaddedBatch, TokenTree
 from slmcheck.data.tokenizers import TextTokenizer
 
@@ -30,6 +31,7 @@ class PackedModel:
     backend = "pytorch"
     engine = "packed: sequences end to end, attention per sequence"
     rows_alone = False
+    shares_beginnings = True
 
     def __init__(self, model: PreTrainedModel, tokenizer: TextTokenizer, head: LanguageHead, facts: ModelFacts) -> None:
         self.tokenizer, self.checkpoint_key, self.environment = tokenizer, facts.checkpoint_key, facts.environment
@@ -38,31 +40,25 @@ class PackedModel:
         self.workers = facts.environment.threads if facts.environment.device == "cpu" else 1
         self.windows: set[int] = set()
         """The sliding windows that layers asked for so far."""
+        self.shared_from = SHARED_FROM
         self._body, self._head, self._device = model.base_model, head, model.device
         self._bytes_a_token = _cache_bytes_a_token(model)
         self._cache_bytes = CACHE_BYTES // self.workers if model.device.type == "cpu" else GPU_CACHE_BYTES
 
     def log_probabilities(self, trees: Sequence[TokenTree]) -> list[NDArray[np.float64]]:
         """See `LanguageModel`."""
+        row = lay_out(trees, shared_from=self.shared_from)
+        order = np.argsort(row.asked, kind="stable")
+        places, rows = np.unique(row.asked[order], return_inverse=True)
+        targets = np.concatenate([tree.targets for tree in trees])[order]
+        values = np.empty(len(order), dtype=np.float64)
         with torch.inference_mode():
-            segments = _segments(trees)
-            plan = PackedPlan(segments, windows=self.windows)
-            hidden = self._hidden(
-                np.concatenate([tree.tokens for tree in trees]),
-                np.concatenate([segment.positions for segment in segments]),
-                plan,
+            hidden = self._hidden(row.tokens, row.positions, PackedPlan(row.segments, windows=self.windows))
+            found = self._head.log_probabilities(
+                hidden[self._tensor(places)], self._tensor(rows), self._tensor(targets)
             )
-            asked = np.concatenate([tree.asked + segment.start for tree, segment in zip(trees, segments, strict=True)])
-            order = np.argsort(asked, kind="stable")
-            places, rows = np.unique(asked[order], return_inverse=True)
-            targets = np.concatenate([tree.targets for tree in trees])[order]
-            values = np.empty(len(asked), dtype=np.float64)
-            values[order] = (
-                self._head.log_probabilities(hidden[self._tensor(places)], self._tensor(rows), self._tensor(targets))
-                .cpu()
-                .numpy()
-            )
-            return np.split(values, np.cumsum([len(tree.asked) for tree in trees])[:-1])
+            values[order] = found.cpu().numpy()
+        return np.split(values, np.cumsum([len(tree.asked) for tree in trees])[:-1])
 
     def logits(self, batch: PaddedBatch) -> list[NDArray[np.float32]]:
         """See `LanguageModel`; padding is taken out first."""
@@ -100,19 +96,3 @@ def _cache_bytes_a_token(model: PreTrainedModel) -> int:
     heads = getattr(config, "num_key_value_heads", None) or config.num_attention_heads
     width = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
     return int(2 * config.num_hidden_layers * heads * width * model.dtype.itemsize)
-
-
-def _segments(trees: Sequence[TokenTree]) -> list[Segment]:
-    segments, start = [], 0
-    for tree in trees:
-        trunk, nodes = tree.trunk, len(tree.tokens)
-        visible = None
-        if trunk < nodes:
-            visible = np.zeros((nodes - trunk, nodes), dtype=bool)
-            for node in range(trunk, nodes):
-                parent = int(tree.parents[node])
-                visible[node - trunk] = visible[parent - trunk] if parent >= trunk else np.arange(nodes) <= parent
-                visible[node - trunk, node] = True
-        segments.append(Segment(start, trunk, visible, tree.positions()))
-        start += nodes
-    return segments

@@ -14,6 +14,7 @@ from transformers import PreTrainedConfig, PreTrainedModel
 
 from slmcheck.backends.facts import ModelFacts
 from slmcheck.backends.head import LanguageHead
+from slmcheck.backends.layout import SHARED_FROM
 from slmcheck.backends.packed_attention import NAME, UnsupportedAttentionError
 from slmcheck.backends.protocol import PaddedBatch, TokenTree
 from slmcheck.backends.pytorch import PackedModel
@@ -102,18 +103,23 @@ def _branches_agree(
     sequences: Sequence[NDArray[np.int64]],
     tolerance: float,
 ) -> bool:
-    """A tree with a false branch before the true one scores the true one as the plain sequence does."""
+    """A tree with a false branch before the true one scores the true one as a plain sequence, alone and beside it."""
     sequence, expected = sequences[-1], _log_softmax(model_logits[-1])
     trunk, length = len(sequence) // 2, len(sequence)
     false = (sequence[trunk : trunk + 1] + 1) % packed.vocabulary_size
+    plain = TokenTree.sequence(sequence.tolist(), np.arange(1, length))
     tree = TokenTree(
         tokens=np.concatenate([sequence[:trunk], false, sequence[trunk:-1]]),
         parents=np.concatenate([np.arange(-1, trunk - 1), [trunk - 1, trunk - 1], np.arange(trunk + 1, length - 1)]),
         asked=np.concatenate([[trunk - 1], np.arange(trunk + 1, length)]),
         targets=sequence[trunk:],
     )
-    found = packed.log_probabilities([tree])[0]
-    return _agrees([found], [expected[np.arange(trunk - 1, length - 1), sequence[trunk:]]], tolerance)
+    right = expected[np.arange(length - 1), sequence[1:]]
+    found = [packed.log_probabilities([tree])[0]]
+    packed.shared_from = 1  # the trees have a common beginning, which is then read once
+    found += packed.log_probabilities([plain, tree])
+    packed.shared_from = SHARED_FROM
+    return _agrees(found, [right[trunk - 1 :], right, right[trunk - 1 :]], tolerance)
 
 
 def _windows_are_planned(config: PreTrainedConfig, packed: PackedModel) -> bool:

@@ -12,8 +12,8 @@ from slmcheck.cli.scores import changed_document, changes_text, flips_document
 from slmcheck.errors import ComparisonError, MissingBaselineError
 from slmcheck.evaluation.baseline import FOLDER, Acceptance, Baseline, accept, header_of, replace_baseline
 from slmcheck.evaluation.comparing import compare_sides
-from slmcheck.evaluation.library import recipe_meant, report_folder
-from slmcheck.evaluation.opening import open_run, recipe_view
+from slmcheck.evaluation.library import report_folder
+from slmcheck.evaluation.opening import open_run, recipe_meant, recipe_view
 from slmcheck.records import Json, to_json
 from slmcheck.storage import BaselineScore, read_baseline
 

@@ -120,7 +120,7 @@ def _verify(arguments: argparse.Namespace) -> Result:
 
 
 def _export(arguments: argparse.Namespace) -> Result:
-    workspace = workspace_of(arguments, arguments.keys_for)
+    workspace = workspace_of(arguments, folders=arguments.keys_for)
     keys = keys_of_suites([Path(folder) for folder in arguments.keys_for], workspace)
     done = workspace.store.export_runs([key for found in keys.values() for key in found], Path(arguments.output))
     text = f"{arguments.output}: {len(keys)} recipes, {len(done.entries):,} entries, {megabytes(done.size_bytes)}."
@@ -139,6 +139,6 @@ def _carried(done: Carried) -> dict[str, Json]:
 
 def _key(arguments: argparse.Namespace) -> Result:
     folders = arguments.suites or ["."]
-    keys = keys_of_suites([Path(folder) for folder in folders], workspace_of(arguments, folders))
+    keys = keys_of_suites([Path(folder) for folder in folders], workspace_of(arguments, folders=folders))
     digest = key_of_runs([key for found in keys.values() for key in found])
     return Result(text=digest, document={"key": digest, "runs": {name: list(found) for name, found in keys.items()}})

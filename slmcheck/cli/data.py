@@ -8,7 +8,7 @@ from slmcheck.cli.options import workspace_of
 from slmcheck.cli.output import Result, indented
 from slmcheck.cli.parsing import Parser
 from slmcheck.evaluation.checking import SPLITS, Checked, check_recipe
-from slmcheck.evaluation.library import recipe_meant
+from slmcheck.evaluation.opening import recipe_meant
 from slmcheck.records import Json, to_json
 
 EXAMPLES = """\

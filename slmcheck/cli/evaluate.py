@@ -82,7 +82,7 @@ def _scorer(arguments: argparse.Namespace) -> tuple[tuple[str, ...], Callable[[s
         if not asked:
             raise InputError("Saved predictions do not say what they are to be scored by.\nName it: --metric NAME")
         return asked, lambda name: evaluate(arguments.model, None, name, task=arguments.task)
-    workspace = workspace_of(arguments, [arguments.model, *(arguments.data or ())])
+    workspace = workspace_of(arguments, [arguments.model, *([arguments.recipe] if arguments.recipe else [])])
     view = open_model(
         arguments.model,
         arguments.data,

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from slmcheck.cli.parsing import Parser
 from slmcheck.cli.progress import progress_line
-from slmcheck.evaluation.naming import project_root
+from slmcheck.evaluation.naming import is_recipe_file, project_root
 from slmcheck.workspace import Workspace
 
 RUN_HELP = "recipe file, name (suite/recipe) or first digits of a run key"
@@ -23,9 +23,13 @@ def add_work_options(parser: Parser) -> None:
     )
 
 
-def workspace_of(arguments: argparse.Namespace, paths: Sequence[str] = ()) -> Workspace:
-    """The workspace of the project that the given paths lie in, with what the options allow."""
-    workspace = Workspace.at(project_root([Path(path) for path in paths]))
+def workspace_of(arguments: argparse.Namespace, runs: Sequence[str] = (), *, folders: Sequence[str] = ()) -> Workspace:
+    """The workspace of the project that recipe files among `runs`, or folders of suites, lie in.
+
+    Names of runs, models and rows say nothing of the project: then it is that of the current folder.
+    """
+    paths = [Path(text) for text in runs if is_recipe_file(Path(text))]
+    workspace = Workspace.at(project_root([*paths, *map(Path, folders)]))
     return replace(
         workspace,
         device=getattr(arguments, "device", None),

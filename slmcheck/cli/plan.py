@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
+from pathlib import Path
 
 from slmcheck.cli.options import workspace_of
 from slmcheck.cli.output import Result, duration, megabytes, table
@@ -29,7 +30,9 @@ def add_arguments(parser: Parser) -> None:
 
 def execute(arguments: argparse.Namespace) -> Result:
     """Plan one recipe in full, several as a table."""
-    workspace = workspace_of(arguments, [arguments.path])
+    workspace = workspace_of(
+        arguments, [arguments.path], folders=[arguments.path] if Path(arguments.path).is_dir() else []
+    )
     plans = plan(arguments.path, margin=arguments.margin, workspace=workspace)
     text = _one(plans[0]) if len(plans) == 1 else _several(plans)
     return Result(text=text, document={"recipes": [_document(item) for item in plans]})

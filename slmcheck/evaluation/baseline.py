@@ -335,7 +335,8 @@ def replace_baseline(
     if worse and not reason:
         lines = "\n".join(f"  {verdict.lines[0]}" for verdict in worse)
         raise ComparisonError(
-            f"Not accepted: {len(worse)} of {len(verdicts)} scores of '{run.name}' are worse than the baseline.\n{lines}\n"
+            f"Not accepted: {len(worse)} of {len(verdicts)} scores of '{run.name}' are worse than the baseline.\n"
+            f"{lines}\n"
             "If that is what you want, say why: --accept-regression REASON"
         )
     if worse and reason:

@@ -17,7 +17,7 @@ from slmcheck.errors import (
     UnknownRunError,
 )
 from slmcheck.evaluation.baseline import FOLDER, Baseline
-from slmcheck.evaluation.naming import project_root, recipe_paths
+from slmcheck.evaluation.naming import recipe_paths
 from slmcheck.evaluation.opening import Model, open_model, recipe_view, workspace_for
 from slmcheck.evaluation.run import Run
 from slmcheck.evaluation.views import MetricLike
@@ -327,8 +327,3 @@ def _is_object(text: str) -> bool:
         return isinstance(json.loads(text), dict)
     except ValueError:
         return False
-
-
-def roots_of(sides: Sequence[Comparable]) -> Path:
-    """The project that the sides lie in."""
-    return project_root([Path(side) for side in sides if isinstance(side, str | Path)])

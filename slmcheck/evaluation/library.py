@@ -11,13 +11,13 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Literal
 
-from slmcheck import inference, recipes, reports
+from slmcheck import inference, reports
 from slmcheck.data.problems import data_error
 from slmcheck.errors import InputError
 from slmcheck.evaluation.checking import check_recipe
 from slmcheck.evaluation.comparing import Comparable, Gate, compare_sides, task_of
-from slmcheck.evaluation.naming import find_named, project_root
-from slmcheck.evaluation.opening import Data, Model, open_model, open_run, workspace_for
+from slmcheck.evaluation.naming import project_root
+from slmcheck.evaluation.opening import Data, Model, open_model, open_run, recipe_meant, workspace_for
 from slmcheck.evaluation.planning import RecipePlan, plan_recipe, plan_suite
 from slmcheck.evaluation.run import Run, open_recipe
 from slmcheck.evaluation.views import MetricLike
@@ -177,9 +177,9 @@ def plan(
         RecipeError: If a recipe cannot be used.
         DataError: If rows cannot be used.
     """
-    workspace = workspace_for(target, workspace=workspace)
     if not isinstance(target, Recipe) and Path(target).is_dir():
-        return plan_suite(Path(target), workspace)
+        return plan_suite(Path(target), workspace or Workspace.at(project_root([Path(target)])))
+    workspace = workspace_for(target, workspace=workspace)
     return (plan_recipe(recipe_meant(target, workspace), workspace, margin=margin),)
 
 
@@ -303,15 +303,3 @@ def render(found: Report, form: ReportFormat, *, width: int = 100, color: bool =
     if form == "json":
         return {SUFFIXES[form]: json.render(found)}
     return {SUFFIXES[form]: reports.render_terminal(found, width, color)}
-
-
-def recipe_meant(recipe: Recipe | Path | str, workspace: Workspace) -> Recipe:
-    """A recipe from its file or name.
-
-    Raises:
-        UnknownRunError: If there is none of that name.
-        RecipeError: If it has problems.
-    """
-    if isinstance(recipe, Recipe):
-        return recipe
-    return recipes.load(find_named(str(recipe), workspace.root, workspace.store).recipe_path)

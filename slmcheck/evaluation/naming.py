@@ -13,10 +13,10 @@ from pathlib import Path
 
 from slmcheck import recipes
 from slmcheck.errors import UnknownRunError
+from slmcheck.recipes.documents import SUFFIXES
 from slmcheck.records import RunRecord
 from slmcheck.storage import Store
 
-RECIPE_SUFFIXES = (".yaml", ".yml", ".toml", ".json")
 _OWN_FILES = ("pytest.toml", ".pytest.toml", "pytest.ini", ".pytest.ini")
 """Files that make a folder pytest's root by being there."""
 _SKIPPED_FOLDERS = frozenset({"__pycache__", "baselines", "build", "dist", "node_modules", "site-packages"})
@@ -100,6 +100,11 @@ def _has_ini_section(path: Path, name: str) -> bool:
     return parser.has_section(name)
 
 
+def is_recipe_file(path: Path) -> bool:
+    """Whether a path is a file that could be a recipe, by its name."""
+    return path.suffix.lower() in SUFFIXES and path.is_file()
+
+
 def recipe_paths(root: Path) -> tuple[Path, ...]:
     """Every recipe file of a project, sorted; hidden folders, environments and baselines are passed over."""
     found: list[Path] = []
@@ -117,7 +122,7 @@ def may_hold_recipes(folder: Path) -> bool:
 
 
 def _may_be_recipe(path: Path) -> bool:
-    if path.suffix.lower() not in RECIPE_SUFFIXES or not path.is_file():
+    if not is_recipe_file(path):
         return False
     return path.stat().st_size <= _LARGEST_RECIPE_BYTES and b"base_model" in path.read_bytes()
 
@@ -152,7 +157,7 @@ def look_up(text: str, root: Path, store: Store) -> Named | None:
         UnknownRunError: If it means several runs, or the recipe of a stored run is gone.
     """
     path = Path(text)
-    if path.suffix.lower() in RECIPE_SUFFIXES and path.is_file():
+    if is_recipe_file(path):
         return Named(recipe_path=path)
     known = recipe_paths(root)
     exact = [item for item in known if name_of(item) == text]
@@ -217,7 +222,7 @@ def _unknown(text: str, known: Sequence[Path], root: Path) -> str:
     names = [name_of(path) for path in known]
     close = closest_name(text, root)
     hint = f" Did you mean '{close}'?" if close else ""
-    kind = "There is no recipe file" if Path(text).suffix.lower() in RECIPE_SUFFIXES else "No run is called"
+    kind = "There is no recipe file" if Path(text).suffix.lower() in SUFFIXES else "No run is called"
     return (
         f"{kind} '{text}'.\n"
         f"Recipes of {root}: {_listed(names)}.{hint}\n"

@@ -11,10 +11,10 @@ from pathlib import Path
 from slmcheck import pipeline, recipes, training
 from slmcheck.data import Splits, load_examples, load_splits
 from slmcheck.data.readers import read_sources
-from slmcheck.data.sources import FILE_SUFFIXES
+from slmcheck.data.sources import parse_source
 from slmcheck.discovery import TRAINERS, find_plugin
 from slmcheck.errors import InputError, OfflineMissError, UnknownRunError
-from slmcheck.evaluation.naming import Named, closest_name, find_named, look_up, project_root
+from slmcheck.evaluation.naming import Named, closest_name, find_named, is_recipe_file, look_up, project_root
 from slmcheck.evaluation.run import Run
 from slmcheck.evaluation.views import Subject, View
 from slmcheck.recipes.base_models import EMBEDDED
@@ -32,7 +32,10 @@ PROMPT_FIELDS = ("prompt", "reference")
 
 
 def workspace_for(*given: object, workspace: Workspace | None = None) -> Workspace:
-    """The workspace of the project that what a user gave lies in; of the current folder where that says nothing."""
+    """The workspace of the project that a run or recipe lies in; of the current folder where nothing given is one.
+
+    Models and rows may lie anywhere: they say nothing of the project.
+    """
     if workspace is not None:
         return workspace
     for item in given:
@@ -40,7 +43,7 @@ def workspace_for(*given: object, workspace: Workspace | None = None) -> Workspa
             return item.workspace
     paths = [Path(item) for item in given if isinstance(item, str | Path)]
     paths += [item.path for item in given if isinstance(item, Recipe) and item.path is not None]
-    return Workspace.at(project_root(paths))
+    return Workspace.at(project_root([path for path in paths if is_recipe_file(path)]))
 
 
 def open_run(source: Recipe | Path | str, *, workspace: Workspace | None = None) -> Run:
@@ -127,13 +130,13 @@ def open_model(
         InputError: If the model is unknown, or a bare model has no template.
         DataError: If rows cannot be used.
     """
-    workspace = workspace_for(model, recipe, *_sources(data), workspace=workspace)
+    workspace = workspace_for(model, recipe, workspace=workspace)
     run = _run_meant(model, workspace)
     if run is None:
         if recipe is None:
             settings = bare_recipe(str(model), data, task=task, text_template=text_template, answer=answer)
         else:
-            settings = recipe if isinstance(recipe, Recipe) else recipes.load(recipe)
+            settings = recipe_meant(recipe, workspace)
         return _bare(str(model), data, settings, workspace)
     given = {"recipe": recipe, "task": task, "text_template": text_template, "answer": answer}
     refused = [name for name, value in given.items() if value is not None]
@@ -143,6 +146,18 @@ def open_model(
             "Leave that out, or name the folder of the model in place of the run."
         )
     return run if data is None else on_data(run, data)
+
+
+def recipe_meant(recipe: Recipe | Path | str, workspace: Workspace) -> Recipe:
+    """A recipe from its file or name.
+
+    Raises:
+        UnknownRunError: If there is none of that name.
+        RecipeError: If it has problems.
+    """
+    if isinstance(recipe, Recipe):
+        return recipe
+    return recipes.load(find_named(str(recipe), workspace.root, workspace.store).recipe_path)
 
 
 def _run_meant(model: Model, workspace: Workspace) -> View | None:
@@ -225,7 +240,8 @@ def _bare(model: str, data: Data | None, settings: Recipe, workspace: Workspace)
 
 def _evaluating(recipe: Recipe, data: Data) -> Recipe:
     """The recipe with other rows to score; paths are relative to the current folder, not to the recipe."""
-    sources = tuple(str(Path.cwd() / source) if is_file_source(source) else source for source in _sources(data))
+    here = Path.cwd()
+    sources = tuple(str(here / item) if parse_source(item, here).path is not None else item for item in _sources(data))
     return replace(recipe, data=replace(recipe.data, test=sources, evaluate_on=None))
 
 
@@ -258,8 +274,3 @@ def _sources(data: Data | None) -> tuple[str, ...]:
     if data is None:
         return ()
     return (str(data),) if isinstance(data, str | Path) else tuple(str(source) for source in data)
-
-
-def is_file_source(source: str) -> bool:
-    """Whether a source of rows is a file rather than a data set of a hub."""
-    return source.partition("[")[0].lower().endswith(FILE_SUFFIXES) or source.startswith((".", "/"))

@@ -1,4 +1,4 @@
-"""A checkpoint on a set of examples, read by metric names: the surface that runs, base models, slices and exports share."""
+"""A checkpoint on a set of examples, read by metric names: what runs, base models, slices and exports have in common."""
 
 from __future__ import annotations
 

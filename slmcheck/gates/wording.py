@@ -113,7 +113,8 @@ def _no_worse_lines(told: Told) -> list[str]:
         seed_variance=told.comparison.seeds.variance.variance,
         alpha=told.alpha,
     )
-    if needed is not None and told.comparison.paired:
+    # Where no example moved, the variance says nothing of how many would settle it.
+    if needed is not None and told.comparison.paired and needed > told.comparison.n:
         return [f"{head}; about {count(needed)} would", scores]
     return [head, scores, _provable(told)]
 
@@ -175,16 +176,18 @@ def exact_line(claim: ChangeClaim, target: float, *, satisfied: bool) -> str:
     return f"{word}  {new.label} {value} {relation} {limit} ({old.source.name} {before}; exact, no sampling error)"
 
 
+_SHOW = "next: slmcheck report latest --format html"
+
+
 def next_step(new: Measurement, old: Measurement | None) -> str:
     """The command that tells more."""
     run = _run_of(new)
     if old is None or (old.source.run_key is None and not old.source.is_baseline):
-        return f"next: slmcheck diagnose {run}"
+        return _SHOW
     if old.source.is_baseline:
         return f"next: slmcheck baseline diff {run}   |   accept: slmcheck baseline accept {run}"
     if _run_of(old) == run:
-        command = "diagnose" if old.source.checkpoint_key == new.source.checkpoint_key else "parity"
-        return f"next: slmcheck {command} {run}"
+        return _SHOW if old.source.checkpoint_key == new.source.checkpoint_key else f"next: slmcheck parity {run}"
     return f"next: slmcheck compare {_run_of(old)} {run} --metric {(new.parts_metric or new.metric).name}"
 
 

@@ -6,13 +6,16 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 from typing import TypeVar
 
-from slmcheck.backends import LanguageModel, free_memory
+from slmcheck.backends import SHARED_FROM, LanguageModel, TokenTree, common_beginning, free_memory
 from slmcheck.errors import PredictionError
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 MEMORY_MESSAGES = ("can't allocate memory", "out of memory", "Failed to allocate memory", "not enough memory")
+
+BEGINNINGS = 4
+"""A batch holds at least this many times the tokens that all its rows begin with."""
 
 
 def batches(
@@ -28,6 +31,31 @@ def batches(
         found[-1].append(item)
         room -= size(item)
     return found
+
+
+def tree_batches(
+    model: LanguageModel, items: Sequence[Item], tree: Callable[[Item], TokenTree], *, budget: int
+) -> list[list[Item]]:
+    """Items with their token trees in batches of one forward pass.
+
+    What all trees begin with is read once a batch where the model can do that; batches then hold several times as many
+    tokens as it has, so that it pays.
+
+    Args:
+        model: Says what it can do.
+        items: What is asked.
+        tree: The tree of an item.
+        budget: Tokens of a batch.
+    """
+    shared = common_beginning([tree(item) for item in items]) if model.shares_beginnings and len(items) > 1 else 0
+    if shared < SHARED_FROM:
+        shared = 0
+    return batches(
+        items,
+        lambda item: len(tree(item).tokens) - shared,
+        budget=max(budget, BEGINNINGS * shared) - shared,
+        alone=model.rows_alone,
+    )
 
 
 def run_batches(

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from slmcheck.backends import LanguageModel, TokenTree
 from slmcheck.data.encoding import Encoded, encode
 from slmcheck.errors import PredictionError, RecipeError
-from slmcheck.inference.batching import batches, run_batches
+from slmcheck.inference.batching import run_batches, tree_batches
 from slmcheck.inference.rows import Asked, check_lengths
 from slmcheck.records import EvaluationSpec, PredictedRow, Recipe
 
@@ -84,9 +84,7 @@ def predict_likelihoods(
     def run(batch: Sequence[_Piece]) -> list[NDArray[np.float64]]:
         return model.log_probabilities([piece.tree for piece in batch])
 
-    work = batches(
-        pieces, lambda piece: piece.window.size, budget=recipe.evaluation.batch_tokens, alone=model.rows_alone
-    )
+    work = tree_batches(model, pieces, lambda piece: piece.tree, budget=recipe.evaluation.batch_tokens)
     for finished in run_batches(model, work, run):
         whole = []
         for piece, values in finished:

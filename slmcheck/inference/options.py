@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from slmcheck.backends import LanguageModel, TokenTree
 from slmcheck.data.encoding import Encoded, encode
 from slmcheck.errors import PredictionError
-from slmcheck.inference.batching import batches, run_batches
+from slmcheck.inference.batching import run_batches, tree_batches
 from slmcheck.inference.rows import Asked, check_lengths
 from slmcheck.records import Example, Normalization, PredictedRow, Recipe
 
@@ -60,7 +60,7 @@ def predict_options(
     def run(batch: Sequence[tuple[Asked, OptionTree]]) -> list[NDArray[np.float64]]:
         return model.log_probabilities([tree.tree for _, tree in batch])
 
-    work = batches(trees, lambda item: item[1].size, budget=recipe.evaluation.batch_tokens, alone=model.rows_alone)
+    work = tree_batches(model, trees, lambda item: item[1].tree, budget=recipe.evaluation.batch_tokens)
     for finished in run_batches(model, work, run):
         on_rows([_row(row, tree, values, recipe, prior) for (row, tree), values in finished])
 

@@ -22,7 +22,8 @@ if TYPE_CHECKING:
 
 pytest.register_assert_rewrite("slmcheck.testing")
 
-_RUN_FIXTURES = {"_slm_outcome", "run", "baseline", "finetune"}
+_OWN_FIXTURES = {"_slm_outcome", "_slm_session"}
+"""What every public fixture of the plugin asks for, so that a fixture of the same name in a suite is left alone."""
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -149,7 +150,7 @@ def pytest_report_teststatus(report: pytest.TestReport) -> tuple[str, str, Any] 
 
 def uses_runs(item: pytest.Item) -> bool:
     """Whether a test asks for one of the plugin's fixtures."""
-    return not _RUN_FIXTURES.isdisjoint(getattr(item, "fixturenames", ()))
+    return not _OWN_FIXTURES.isdisjoint(getattr(item, "fixturenames", ()))
 
 
 @pytest.fixture(scope="session")
@@ -174,8 +175,13 @@ def baseline(run: Run, request: pytest.FixtureRequest) -> Baseline:
     return baseline_of(request, run)
 
 
+@pytest.fixture(scope="session")
+def _slm_session() -> None:
+    """Marks the tests that build runs themselves."""
+
+
 @pytest.fixture
-def finetune(request: pytest.FixtureRequest) -> Finetune:
+def finetune(request: pytest.FixtureRequest, _slm_session: None) -> Finetune:
     """A function from a recipe, or the path of one relative to the test file, to its run."""
     from slmcheck.pytest_plugin.session import Finetune
 

@@ -1,7 +1,7 @@
 """What a test claims, read from its source: so that a session knows before any training what it must prove.
 
-Only comparisons written out in the test are seen: `run.f1 >= baseline.f1 - 0.01`, `run.perplexity <= baseline.perplexity
-* 1.02`, `run.accuracy >= 0.85` and the keyword forms. What is computed elsewhere is judged all the same, but not planned.
+Only comparisons written out in the test are seen: `run.f1 >= baseline.f1 - 0.01`, `run.accuracy >= 0.85`, factors of a
+baseline and the keyword forms. What is computed elsewhere is judged all the same, but not planned.
 """
 
 from __future__ import annotations

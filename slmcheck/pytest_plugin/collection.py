@@ -58,7 +58,8 @@ def _ids(paths: Sequence[Path]) -> list[str]:
         same = [path.name for path, other in zip(paths, ids, strict=True) if other == name]
         if len(same) > 1:
             raise pytest.Collector.CollectError(
-                f"Recipes {' and '.join(same)} in {paths[0].parent} have the same test id '{name}'.\nRename one of them."
+                f"Recipes {' and '.join(same)} in {paths[0].parent} have the same test id '{name}'.\n"
+                "Rename one of them."
             )
     return ids
 

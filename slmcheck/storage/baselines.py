@@ -43,7 +43,7 @@ class BaselineScore:
     higher_is_better: bool = True
     signature: str = ""
     seeds: int = 1
-    """With more than one the statistics are each example's share of the mean score, see `gates.average`."""
+    """With more than one the statistics are each example's share of the mean score, see `gates.mean_of_seeds`."""
     seed_sd: float | None = None
     """Standard deviation between the seeds, where there are three or more."""
     columns: tuple[str, ...] = ()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import signal
@@ -24,6 +25,9 @@ from slmcheck.training.protocol import CHECKPOINTS
 
 _REFUSED = re.compile(r"DefaultCPUAllocator: can't allocate memory: you tried to allocate (\d+) bytes")
 _GPU_FULL = re.compile(r"CUDA out of memory\. Tried to allocate ([\d.]+ \wiB)")
+_NO_MEMORY = re.compile(r"^(MemoryError|OSError: \[Errno 12\])", re.MULTILINE)
+_WRITE_FAILED = re.compile(r"failed writing file|file write failed|unexpected pos \d+ vs \d+")
+"""What torch says of a disk that is full."""
 _TAIL_BYTES = 20_000
 _LITTLE_DISK = 16 * 2**20
 _MEMORY_EVENTS = ("/sys/fs/cgroup/memory.events", "/proc/vmstat")
@@ -39,6 +43,8 @@ class ChildEnd:
     returncode: int
     timed_out: bool
     killed_for_memory: bool
+    log_start: int = 0
+    """Where in the log this attempt begins; earlier attempts stand before it."""
 
     @property
     def log(self) -> Path:
@@ -61,6 +67,15 @@ def error_of(end: ChildEnd) -> SlmcheckError:
         error: SlmcheckError = kind(failure.message)
         return error
     return _crashed(end)
+
+
+def disk_full_error(recipe: Recipe, work: Path, more: str = "") -> TrainingError:
+    """The error of a disk without space for the work folder."""
+    free = shutil.disk_usage(work).free
+    return TrainingError(
+        f"{recipe.name}: the disk is full; {_size(free)} are free in {work}.\n"
+        f"Free space there, or move the store (SLMCHECK_STORE).\n{more}".rstrip()
+    )
 
 
 def non_finite_error(
@@ -114,17 +129,16 @@ def _killed(end: ChildEnd) -> SlmcheckError:
 def _crashed(end: ChildEnd) -> SlmcheckError:
     text = _log_tail(end)
     refused, gpu_full = _REFUSED.search(text), _GPU_FULL.search(text)
-    if refused or gpu_full:
-        asked = _size(int(refused[1])) if refused else gpu_full[1] if gpu_full else ""
+    asked = _size(int(refused[1])) if refused else gpu_full[1] if gpu_full else None
+    if asked is not None or _NO_MEMORY.search(text):
+        more = f", {asked} more were refused" if asked is not None else ""
         return TrainingError(
-            f"{end.recipe.name}: memory ran out, {asked} more were refused.\n"
+            f"{end.recipe.name}: memory ran out{more}.\n"
             f"{_memory(end)} {_progress(end)}\n{_remedies(end)}\n{_resume(end)}"
         )
-    if "No space left on device" in text or ("failed writing file" in text and _free(end) < _LITTLE_DISK):
-        return TrainingError(
-            f"{end.recipe.name}: the disk is full; {_size(_free(end))} are free in {end.work}.\n{_progress(end)}\n"
-            f"Free space there, or move the store (SLMCHECK_STORE).\n{_resume(end)}"
-        )
+    free = shutil.disk_usage(end.work).free
+    if "No space left on device" in text or (free < _LITTLE_DISK and (not text or _WRITE_FAILED.search(text))):
+        return disk_full_error(end.recipe, end.work, f"{_progress(end)}\n{_resume(end)}")
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     last = lines[-1] if lines else f"exit status {end.returncode}, and nothing was said"
     return TrainingError(
@@ -169,13 +183,9 @@ def _remedies(end: ChildEnd) -> str:
 
 def _log_tail(end: ChildEnd) -> str:
     with end.log.open("rb") as file:
-        file.seek(0, 2)
-        file.seek(max(0, file.tell() - _TAIL_BYTES))
+        file.seek(0, os.SEEK_END)
+        file.seek(max(end.log_start, file.tell() - _TAIL_BYTES))
         return file.read().decode("utf-8", errors="replace")
-
-
-def _free(end: ChildEnd) -> int:
-    return shutil.disk_usage(end.work).free
 
 
 def _size(size_bytes: float) -> str:

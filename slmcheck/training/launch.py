@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import subprocess
@@ -15,7 +16,7 @@ from typing import IO
 from slmcheck.records import DeviceClass, Example, Recipe
 from slmcheck.training import jobs
 from slmcheck.training.carry_out import carry_out, find_trainer
-from slmcheck.training.failures import ChildEnd, error_of, memory_kills
+from slmcheck.training.failures import ChildEnd, disk_full_error, error_of, memory_kills
 from slmcheck.training.history import FILE_NAME, HistoryFollower, TrainingProgress
 from slmcheck.training.protocol import TrainingJob
 from slmcheck.training.result import TrainingResult, read_result
@@ -71,9 +72,15 @@ def train_in_child(
             )
         )
         return read_result(publish, work / jobs.OUTCOME)
-    job = jobs.write_job(work, recipe, train, validation, base_model=base_model, device=device)
+    try:
+        job = jobs.write_job(work, recipe, train, validation, base_model=base_model, device=device)
+    except OSError as error:
+        if error.errno != errno.ENOSPC:
+            raise
+        raise disk_full_error(recipe, work) from error
     kills_before = memory_kills()
     with (publish / jobs.LOG).open("ab") as log:
+        log_start = log.tell()
         child = _start(job, log, recipe, device)
     timed_out = _wait(child, HistoryFollower(publish / FILE_NAME), on_progress, recipe.timeout_minutes * 60.0)
     if child.returncode == 0 and (work / jobs.OUTCOME).exists():
@@ -85,6 +92,7 @@ def train_in_child(
         returncode=child.returncode,
         timed_out=timed_out,
         killed_for_memory=memory_kills() > kills_before,
+        log_start=log_start,
     )
     raise error_of(end)
 

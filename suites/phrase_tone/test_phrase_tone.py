@@ -1,8 +1,9 @@
 """Does the fine-tuned model hear the tone of a phrase?
 
-The thresholds are what the recipe reached, less the smallest drop that 420 phrases can show; the measured value and its
-95 % interval stand beside each.
+Beside each threshold stands what this recipe reached, with its 95 % interval.
 """
+
+import pytest
 
 from slmcheck import Baseline, Run
 
@@ -12,7 +13,7 @@ def test_accuracy(run: Run) -> None:
 
 
 def test_every_tone_is_heard(run: Run) -> None:
-    assert run.f1 >= 0.58
+    assert run.f1 >= 0.60
 
 
 def test_beats_the_base_model(run: Run) -> None:
@@ -27,5 +28,6 @@ def test_does_not_overfit(run: Run) -> None:
     assert run.gap("accuracy") <= 0.30
 
 
+@pytest.mark.slm_primary
 def test_accuracy_did_not_drop(run: Run, baseline: Baseline) -> None:
-    assert run.accuracy >= baseline.accuracy - 0.06
+    assert run.accuracy >= baseline.accuracy - 0.08

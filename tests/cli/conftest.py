@@ -48,7 +48,11 @@ def write_rows(path: Path, rows: Sequence[dict[str, object]]) -> Path:
 def rows_of(prefix: str, count: int) -> list[dict[str, object]]:
     """Rows with three tones in turn."""
     return [
-        {"id": f"{prefix}{index}", "phrase": f"phrase {prefix} {index}" + " again" * (index % 3), "tone": TONES[index % 3]}
+        {
+            "id": f"{prefix}{index}",
+            "phrase": f"phrase {prefix} {index}" + " again" * (index % 3),
+            "tone": TONES[index % 3],
+        }
         for index in range(count)
     ]
 
@@ -105,6 +109,7 @@ def slmcheck(capsys: pytest.CaptureFixture[str]) -> Callable[..., Ran]:
         # Sessions of one process share its modules, and every suite here has a module of the same name.
         for name in [name for name in sys.modules if name.split(".")[0] in ("suites", "test_tone")]:
             del sys.modules[name]
+        capsys.readouterr()
         status = main(list(arguments))
         printed = capsys.readouterr()
         return Ran(status, printed.out, printed.err)

@@ -85,7 +85,9 @@ def test_answers_can_be_kept_as_hashes(measured: Callable[..., Any]) -> None:
     assert "angry" not in (SUITE / "baselines/old.examples.jsonl").read_text()
 
 
-def test_what_a_session_measured_elsewhere_is_accepted_without_store(measured: Callable[..., Any], project: Path) -> None:
+def test_what_a_session_measured_elsewhere_is_accepted_without_store(
+    measured: Callable[..., Any], project: Path
+) -> None:
     assert measured("run", "suites", "-q", "--slm-report", "report").status == 1  # no baseline yet
     shutil.rmtree(project / ".slmcheck")
     ran = measured("baseline", "accept", "tone/old", "--from", "report")

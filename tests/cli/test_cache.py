@@ -79,7 +79,11 @@ def test_gc_keeps_what_baselines_name(stored: Callable[..., Any], project: Path)
 
 def keys_in_store(project: Path) -> list[str]:
     """The records of the stored runs."""
-    return [path.read_text() for path in (project / ".slmcheck").rglob("run.json") if '"name": "tone/new"' in path.read_text()]
+    return [
+        path.read_text()
+        for path in (project / ".slmcheck").rglob("run.json")
+        if '"name": "tone/new"' in path.read_text()
+    ]
 
 
 def test_a_merge_conflict_in_a_baseline_keeps_both_runs(stored: Callable[..., Any], project: Path) -> None:

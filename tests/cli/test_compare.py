@@ -23,8 +23,8 @@ def test_flipped_examples_come_first_and_three_in_full(slmcheck: Callable[..., A
     ]  # fmt: skip
     table = next(index for index, line in enumerate(lines) if line.startswith("metric"))
     assert shown[2] < table
-    assert lines[table + 1].split() == ["accuracy", "0.900", "0.700", "-20.0", "points", *"-29.8 .. -12.8".split(), "60",
-                                        "REGRESSION"]  # fmt: skip
+    assert lines[table + 1].startswith("accuracy ")
+    assert lines[table + 1].endswith(" -20.0 points  -29.8 .. -12.8      60  REGRESSION")
 
 
 def test_what_got_better_is_shown_when_nothing_got_worse(slmcheck: Callable[..., Any], project: Path) -> None:
@@ -75,7 +75,9 @@ def test_a_run_is_compared_with_its_baseline_in_either_order(slmcheck: Callable[
     predictions = project / OLD
     predictions.write_text((project / NEW).read_text())
     ran = slmcheck("compare", "baseline", "old", "--json")
-    assert [(score["metric"], score["old"], score["new"]) for score in ran.document["scores"]] == [("accuracy", 0.9, 0.7)]
+    assert [(score["metric"], score["old"], score["new"]) for score in ran.document["scores"]] == [
+        ("accuracy", 0.9, 0.7)
+    ]
     assert slmcheck("compare", "old", "baseline", "--json").document == ran.document
 
 

@@ -23,7 +23,7 @@ def test_every_problem_is_listed_with_file_and_line(slmcheck: Callable[..., Any]
     lines[2] = lines[2].replace('"tone"', '"mood"')
     lines[4] = "{broken"
     lines[6] = lines[6].replace('"phrase train 6', '"')
-    path.write_text("\n".join(lines[:6] + ['{"id": "x", "phrase": "  ", "tone": "sad"}'] + lines[7:]) + "\n")
+    path.write_text("\n".join([*lines[:6], '{"id": "x", "phrase": "  ", "tone": "sad"}', *lines[7:]]) + "\n")
     ran = slmcheck("data", "check", "tone/old")
     assert ran.status == 1
     problems = [line.strip() for line in ran.out.splitlines() if line.startswith("  data/")]

@@ -95,7 +95,9 @@ def test_an_unknown_hub_id_says_how_to_get_it(slmcheck: Callable[..., Any], proj
 def test_an_untrained_recipe_names_the_command_that_trains_it(slmcheck: Callable[..., Any], project: Path) -> None:
     recipe = project / "suites/tone/lora.yaml"
     text = (project / "suites/tone/old.yaml").read_text()
-    recipe.write_text(text.replace("trainer: pretrained", "trainer: lora").replace("options: {predictions: old.jsonl}", ""))
+    recipe.write_text(
+        text.replace("trainer: pretrained", "trainer: lora").replace("options: {predictions: old.jsonl}", "")
+    )
     ran = slmcheck("evaluate", "tone/lora", "--metric", "accuracy")
     assert ran.status == 2
     assert ran.err.splitlines()[0].startswith("Recipe 'tone/lora' has no run yet")

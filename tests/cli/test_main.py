@@ -157,9 +157,7 @@ def test_failed_work_has_status_3(slmcheck: Callable[..., Any], failing: Callabl
     assert (ran.status, ran.err) == (3, "The training was killed by signal 9.\n")
 
 
-def test_ctrl_c_says_that_work_goes_on_where_it_was(
-    slmcheck: Callable[..., Any], failing: Callable[..., None]
-) -> None:
+def test_ctrl_c_says_that_work_goes_on_where_it_was(slmcheck: Callable[..., Any], failing: Callable[..., None]) -> None:
     failing(KeyboardInterrupt())
     ran = slmcheck("train")
     assert ran.status == 130

@@ -29,7 +29,9 @@ def test_sizes(size: int, text: str) -> None:
     assert megabytes(size) == text
 
 
-@pytest.mark.parametrize(("seconds", "text"), [(1.26, "1.3 s"), (59, "59 s"), (61, "1 min 01 s"), (3_725, "1 h 02 min")])
+@pytest.mark.parametrize(
+    ("seconds", "text"), [(1.26, "1.3 s"), (59, "59 s"), (61, "1 min 01 s"), (3_725, "1 h 02 min")]
+)
 def test_times(seconds: float, text: str) -> None:
     assert duration(seconds) == text
 
@@ -51,5 +53,3 @@ def test_progress_shows_steps_losses_and_remaining_time_and_ends_its_line() -> N
         "training tone/lora: step 20/20, validation 1.500, loss 2.000",
     ]
     assert written[-1].endswith("\n")
-
-

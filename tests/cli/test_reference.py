@@ -17,9 +17,7 @@ def test_the_page_is_what_the_parsers_say() -> None:
 
 
 def test_every_argument_has_a_help_text() -> None:
-    bare = [
-        f"{parser.prog} {action.dest}" for parser in parsers() for action in parser.arguments() if not action.help
-    ]
+    bare = [f"{parser.prog} {action.dest}" for parser in parsers() for action in parser.arguments() if not action.help]
     assert bare == []
 
 

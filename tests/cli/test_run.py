@@ -91,7 +91,7 @@ def reported(accepted: Callable[..., Any], project: Path) -> Callable[..., Any]:
     """The project after a session with one failed test: report.json only."""
     predictions = project / "suites/tone/new.jsonl"
     predictions.write_text(predictions.read_text().replace('"prediction": "angry"', '"prediction": "sad"'))
-    run_pytest(["-q", "suites"])
+    run_pytest(["-q", "suites"], quiet_stdout=True)
     return accepted
 
 

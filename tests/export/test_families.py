@@ -56,7 +56,8 @@ def test_the_export_agrees_alone_and_padded_and_while_decoding(family, random_mo
 def test_other_processes_write_the_same_bytes(exported_model, tmp_path):
     folder, graph = exported_model
     code = (
-        "import sys; from pathlib import Path; from slmcheck.export import to_onnx; from slmcheck.records import Checkpoint\n"
+        "import sys; from pathlib import Path\n"
+        "from slmcheck.export import to_onnx; from slmcheck.records import Checkpoint\n"
         "to_onnx(Checkpoint(kind='model', path=Path(sys.argv[1]), key='source'), Path(sys.argv[2]))"
     )
     for seed in ("1", "77"):

@@ -87,7 +87,7 @@ def test_reflected_comparisons_judge_the_same(score: Score, number: float) -> No
 def test_a_baseline_on_the_left_is_still_the_baseline(score: Score, accepted: Score) -> None:
     left, right = (accepted - 0.01 <= score).record, (score >= accepted - 0.01).record
     assert left.claim == "release-1.4.accuracy - 0.01 <= lora.accuracy"
-    assert (left.run, left.change, left.state) == (right.score, right.change, right.state)
+    assert (left.run, left.change, left.state) == (right.run, right.change, right.state)
 
 
 def test_both_sides_may_be_moved(score: Score, accepted: Score) -> None:

@@ -42,16 +42,16 @@ def test_the_verdict_of_a_test_says_which(make: Any) -> None:
 
 @given(texts, st.lists(texts, max_size=12), st.booleans())
 def test_the_inline_form_fits_into_pytests_message(claim: str, lines: list[str], has_next: bool) -> None:
-    shown = inline_form(record(claim, (*lines, *(["next: slmcheck diagnose lora"] if has_next and lines else []))))
+    shown = inline_form(record(claim, (*lines, *(["next: slmcheck report latest --format html"] if has_next and lines else []))))
     assert len(shown) <= 7
     assert len("\n".join(shown)) < 640
 
 
 def test_the_claim_the_first_lines_and_the_command_stay() -> None:
     notes = tuple(f"note {number} " + "x" * 80 for number in range(10))
-    shown = inline_form(record("claim", ("FAIL  first", *notes, "next: slmcheck diagnose lora")))
+    shown = inline_form(record("claim", ("FAIL  first", *notes, "next: slmcheck report latest --format html")))
     assert shown[:2] == ("claim", "FAIL  first")
-    assert shown[-1] == "next: slmcheck diagnose lora"
+    assert shown[-1] == "next: slmcheck report latest --format html"
     assert len(shown) == 7
 
 

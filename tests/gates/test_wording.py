@@ -32,7 +32,7 @@ def test_an_inconclusive_comparison(make: Any) -> None:
         "500 examples cannot tell; about 6,200 would",
         "new.accuracy 0.796 vs old 0.800 (paired, n=500)",
         "26 examples got worse, 24 got better; worst: ex0000, ex0001, ex0002, ex0003, ex0004",
-        "next: slmcheck diagnose new",
+        "next: slmcheck report latest --format html",
     )
 
 
@@ -84,7 +84,7 @@ def test_a_pass_that_is_better_says_so(make: Any) -> None:
     ],
 )  # fmt: skip
 def test_weak_levels(make: Any, right: int, of: int, threshold: float, first: str, second: str) -> None:
-    assert lines_of(make.rate(make.right(right, of)) >= threshold) == (first, second, "next: slmcheck diagnose lora")
+    assert lines_of(make.rate(make.right(right, of)) >= threshold) == (first, second, "next: slmcheck report latest --format html")
 
 
 def test_a_level_at_its_threshold_gives_no_number_of_examples(make: Any) -> None:
@@ -108,7 +108,7 @@ def test_improvements(make: Any) -> None:
     assert ": not better, proven (" in lines_of(old > new)[0]
     assert ": better by 9 points, but not proven (" in lines_of(new >= old + 0.09)[0]
     assert ": not better by 12 points, but not proven (" in lines_of(new >= old + 0.12)[0]
-    assert lines_of(new > old)[-1] == "next: slmcheck diagnose lora"
+    assert lines_of(new > old)[-1] == "next: slmcheck report latest --format html"
 
 
 def test_equivalence(make: Any) -> None:
@@ -129,7 +129,7 @@ def test_a_slice_against_its_split_names_both(make: Any) -> None:
     lines = lines_of(make.rate(right[:40], slice="short") >= make.rate(right) - 0.05)
     assert lines[0].startswith('FAIL  lora.slice("short").accuracy 0.250 vs lora.accuracy 1.000: change -75.0 points')
     assert "(unpaired, n=40 and 60" in lines[0]
-    assert lines[-1] == "next: slmcheck diagnose lora"
+    assert lines[-1] == "next: slmcheck report latest --format html"
 
 
 def test_perplexity_in_percent(make: Any) -> None:

@@ -192,3 +192,27 @@ def test_the_last_token_of_an_option_is_asked_and_never_read(model, recipe):
     tree = build_tree(encoded)
     shared = [one == other for one, other in zip(encoded[0].ids, encoded[1].ids, strict=False)].index(False)
     assert tree.size == max(shared, len(encoded[0].ids) - 1)
+
+
+def test_a_long_common_beginning_is_read_once_and_changes_nothing(
+    model, two_threads, plain_log_probabilities, messages, recipe, ask, monkeypatch
+):
+    shots = "".join(
+        f"Message: {text[:40]}\nMood: {LABELS[index % 5]}\n\n" for index, text in enumerate(messages[40:44])
+    )
+    examples = [replace(example, prompt=shots + example.prompt[:120]) for example in rows(messages[:20])]
+    settings = recipe("classification")
+    read: list[int] = []
+    ask_model = model.log_probabilities
+    monkeypatch.setattr(model, "log_probabilities", lambda trees: read.append(len(trees)) or ask_model(trees))
+    found = ask(model, examples, "options", settings)
+    assert max(read) > 3  # of 200 to 300 tokens each, 1024 tokens would hold three
+    assert [row.text for row in ask(two_threads, examples, "options", settings)] == [row.text for row in found]
+    alone = sorted((row for one in examples for row in ask(model, [one], "options", settings)), key=lambda row: row.row)
+    by_row = {row.row: row for row in found}
+    for row in alone:
+        np.testing.assert_allclose(by_row[row.row].option_scores, row.option_scores, atol=2e-5)
+    for example in examples[:3]:
+        (row,) = ask(model, [example], "options", settings)
+        expected = plain_totals(plain_log_probabilities, model, settings, example)
+        np.testing.assert_allclose(by_row[row.row].option_scores, expected, atol=2e-5)

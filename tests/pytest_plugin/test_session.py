@@ -7,7 +7,8 @@ import xml.etree.ElementTree as ElementTree
 
 import pytest
 
-from tests.pytest_plugin.conftest import Trained, write_suite, write_tests
+from tests.mood import Trained, write_suite
+from tests.pytest_plugin.conftest import write_tests
 
 PASSING = """
 def test_level(run):

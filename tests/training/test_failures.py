@@ -106,6 +106,12 @@ def test_a_crash_shows_its_last_line_and_the_log(end, tmp_path) -> None:
     assert str(tmp_path / "publish" / "train.log") in str(error)
 
 
+def test_what_an_earlier_attempt_said_is_not_taken_for_this_one(end) -> None:
+    earlier = "OSError: [Errno 28] No space left on device\n"
+    error = error_of(end(log=earlier + "ValueError: now this", log_start=len(earlier)))
+    assert str(error).splitlines()[0] == "suite/recipe: training failed: ValueError: now this"
+
+
 def test_a_crash_without_a_word_says_so(end) -> None:
     assert "exit status 3, and nothing was said" in str(error_of(end(returncode=3)))
 

@@ -206,11 +206,11 @@ def test_memory_that_is_refused_is_said(recipe, tmp_path, monkeypatch) -> None:
             if point.step == 1:
                 status = Path(f"/proc/{children[-1].pid}/status").read_text()
                 size = next(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmSize"))
-                resource.prlimit(children[-1].pid, resource.RLIMIT_AS, (size * 1024, size * 1024))
+                resource.prlimit(children[-1].pid, resource.RLIMIT_AS, (size * 512, size * 512))
 
         with pytest.raises(TrainingError) as error:
-            start(recipe, tmp_path, limit, max_steps=2000, eval_steps=1000, per_device_train_batch_size=512)
-    assert "memory ran out" in str(error.value) or "MemoryError" in str(error.value)
+            start(recipe, tmp_path, limit, max_steps=2000, eval_steps=20)
+    assert "memory ran out" in str(error.value)
 
 
 @pytest.mark.slow
