@@ -16,7 +16,7 @@ import inspect
 import re
 import sys
 import textwrap
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from importlib import import_module
 from itertools import pairwise
 from pathlib import Path
@@ -34,8 +34,8 @@ PYTEST = f"""# pytest plugin
 The plugin is loaded by every pytest of an environment in which slmcheck is installed. A session that uses none of its
 fixtures gets no output, no file and no further import.
 
-Everything of pytest's own works: `-k`, `-m`, `--lf`, `-x`, `-q`, `-n` of pytest-xdist, `--collect-only`, `--junitxml`. The
-exit status is pytest's. A test that passed with an inconclusive comparison is counted apart and shown as `~`.
+Everything of pytest's own works: `-k`, `-m`, `--lf`, `-x`, `-q`, `-n` of pytest-xdist, `--collect-only`, `--junitxml`.
+The exit status is pytest's. A test that passed with an inconclusive comparison is counted apart and shown as `~`.
 
 """
 SHELL = """
@@ -51,10 +51,11 @@ METRICS = f"""# Metrics
 {MADE}
 
 `run.<name>` is one of these, by the task of the recipe. The direction decides which comparisons make sense: a bound in
-the wrong direction raises. The margin is what `no_worse_than` allows when it is not told. "Reads" says what the model is
-asked for it: to choose an **option**, to **generate** an answer, or for the likelihood (**nll**) of the reference.
+the wrong direction raises. The margin is what `no_worse_than` allows when it is not told. "Reads" says what the model
+is asked for it: to choose an **option**, to **generate** an answer, or for the likelihood (**nll**) of the reference.
 
-Anything else is a function: `run.measure(function)`, see [write a suite](../how-to/write-a-suite.md#metrics-of-your-own).
+Anything else is a function of predictions, `run.measure(function)`:
+[metrics of your own](../how-to/write-a-suite.md#metrics-of-your-own).
 How a score becomes a verdict: [what a comparison of scores means](../explanation/statistics.md).
 
 """
@@ -66,7 +67,27 @@ What `import slmcheck` offers, and what a suite or a plugin imports from the pac
 library; names are resolved when they are first used.
 
 """
-Page = Callable[[], str]
+SECTIONS: Sequence[tuple[str, str, Sequence[str]]] = (
+    (
+        "slmcheck.metrics",
+        "Makers of metrics and of trivial baselines. The metrics themselves are on a page of their own: "
+        "[metrics](metrics.md).",
+        (
+            *("agreement", "bleu_score", "chrf_score", "confusion", "cost", "evaluate_module", "exact_match_score"),
+            *("f1_of", "f1_score", "majority", "metric_names", "precision_of", "precision_score", "recall_of"),
+            *("recall_score", "rouge_score"),
+        ),
+    ),
+    (
+        "slmcheck.training",
+        "What a trainer plugin is made of; see [CONTRIBUTING](../../CONTRIBUTING.md#a-trainer-of-your-own).",
+        (
+            *("Trainer", "TrainingJob", "NoOptions", "read_options", "loop_problems", "recipe_error"),
+            *("supervised_loop", "finish_adapter", "finish_model"),
+        ),
+    ),
+    ("slmcheck.testing", "Contracts that a plugin runs against itself.", ("TrainerContract",)),
+)
 
 
 def pages() -> Mapping[str, str]:
@@ -105,7 +126,10 @@ def pytest_page() -> str:
     parser = RecordingParser()
     add_options(parser)  # type: ignore[arg-type]
     parts = [PYTEST, "## Options\n\n| option | meaning |\n| --- | --- |\n"]
-    parts += [f"| `{name}{_value(settings)}` | {_cell(str(settings['help']))} |\n" for name, settings in parser.options]
+    parts += [
+        f"| `{_cell(name + _value(settings))}` | {_cell(str(settings['help']))} |\n"
+        for name, settings in parser.options
+    ]
     parts.append("\n## Ini values\n\nIn `pytest.ini`, or under `[tool.pytest.ini_options]` of pyproject.toml.\n\n")
     parts.append("| name | default | meaning |\n| --- | --- | --- |\n")
     parts += [f"| `{name}` | {_default(default)} | {_cell(text)} |\n" for name, text, default in parser.inis]
@@ -119,7 +143,9 @@ def pytest_page() -> str:
         for name, fixture in (("run", run), ("baseline", baseline), ("finetune", finetune))
     ]
     parts.append("\n`run` is a [`slmcheck.Run`](api.md#run), `baseline` a [`slmcheck.Baseline`](api.md#baseline).\n")
-    parts.append("\n## Hooks\n\nOther plugins and `conftest.py` may implement these.\n\n| hook | when |\n| --- | --- |\n")
+    parts.append(
+        "\n## Hooks\n\nOther plugins and `conftest.py` may implement these.\n\n| hook | when |\n| --- | --- |\n"
+    )
     for name, hook in vars(hooks).items():
         if isinstance(hook, FunctionType):
             arguments = ", ".join(inspect.signature(hook).parameters)
@@ -152,14 +178,18 @@ def metrics_page() -> str:
         parts.append(f"## {task}\n\n{header}")
         parts += [
             f"| `{name}` | {_direction(metric.info)} | {_margin(metric.info)} | {_reads(metric.needs)} | "
-            f"{_cell(metric.description)} |\n"
+            f"{_cell(metric.description[:1].upper() + metric.description[1:])} |\n"
             for name, metric in metrics.items()
         ]
         parts.append("\n")
-    parts.append("## Exported models\n\n`run.onnx(precision)` has the metrics of the task, and how far it agrees with the ")
+    parts.append(
+        "## Exported models\n\n`run.onnx(precision)` has the metrics of the task, and how far it agrees with the "
+    )
     parts.append("PyTorch model on the same rows.\n\n| name | better | margin |\n| --- | --- | --- |\n")
     parts += [f"| `{name}` | {_direction(score.info)} | {_margin(score.info)} |\n" for name, score in SCORES.items()]
-    parts.append("\n## Overfitting\n\n`run.gap(name)` is the score on training rows minus that on the evaluation split, ")
+    parts.append(
+        "\n## Overfitting\n\n`run.gap(name)` is the score on training rows minus that on the evaluation split, "
+    )
     parts.append("oriented so that\nlarger means more overfitting; see [overfitting](../explanation/overfitting.md).\n")
     return "".join(parts)
 
@@ -173,7 +203,7 @@ def _margin(info: object) -> str:
     if kind == "relative":
         return f"{100 * margin:g} %"
     if unit == "share":
-        return f"{100 * margin:g} points"
+        return f"{100 * margin:g} point{'' if margin == 0.01 else 's'}"
     return f"{margin:g}{f' {unit}' if unit else ''}"
 
 
@@ -191,30 +221,13 @@ def api_page() -> str:
 
     parts = [API, "## slmcheck\n\n"]
     parts += [_entry(name, getattr(slmcheck, name)) for name in sorted(set(slmcheck.__all__) - {"__version__"})]
-    for module_name, introduction, names in (
-        ("slmcheck.metrics", "Makers of metrics and of trivial baselines; the metrics themselves are on a page of their own: "
-         "[metrics](metrics.md).", _functions("slmcheck.metrics")),
-        ("slmcheck.training", "What a trainer plugin is made of; see [CONTRIBUTING](../../CONTRIBUTING.md#a-trainer-of-your-own).",
-         ("Trainer", "TrainingJob", "NoOptions", "read_options", "loop_problems", "recipe_error", "supervised_loop",
-          "finish_adapter", "finish_model")),
-        ("slmcheck.testing", "Contracts that a plugin runs against itself.", ("TrainerContract",)),
-    ):  # fmt: skip
+    for module_name, introduction, names in SECTIONS:
         module = import_module(module_name)
         parts.append(f"## {module_name}\n\n{introduction}\n\n")
         parts += [_entry(name, getattr(module, name)) for name in names]
     errors = inspect.cleandoc(import_module("slmcheck.errors").__doc__ or "")
     parts.append(f"## slmcheck.errors\n\n{errors}\n")
     return "".join(parts)
-
-
-def _functions(module_name: str) -> tuple[str, ...]:
-    module = import_module(module_name)
-    shown_elsewhere = {"metric"}
-    return tuple(
-        name
-        for name in module.__all__
-        if isinstance(getattr(module, name), FunctionType) and name not in shown_elsewhere
-    )
 
 
 def _entry(name: str, found: object) -> str:
@@ -234,7 +247,7 @@ def _class(name: str, found: type) -> str:
         parts.append("It promises: " + "; ".join(tests) + ".\n\n")
     if members:
         parts.append("| member | meaning |\n| --- | --- |\n")
-        parts += [f"| {member} | {_cell(text)} |\n" for member, text in members]
+        parts += [f"| {_cell(member)} | {_cell(text)} |\n" for member, text in members]
         parts.append("\n")
     return "".join(parts)
 
@@ -243,12 +256,12 @@ def _fields(found: type) -> Iterator[tuple[str, str]]:
     if dataclasses.is_dataclass(found):
         documented = _docstrings(found)
         for item in dataclasses.fields(found):
-            yield f"`{item.name}`", documented.get(item.name, "")
+            yield f"`{item.name}: {item.type}`", documented.get(item.name, "")
 
 
 def _members(found: type) -> Iterator[tuple[str, str]]:
     """Public methods and properties, those of base classes of slmcheck included; the first sentence of each."""
-    seen: set[str] = set()
+    seen = {item.name for item in dataclasses.fields(found)} if dataclasses.is_dataclass(found) else set[str]()
     for home in found.__mro__:
         if not home.__module__.startswith("slmcheck"):
             continue
@@ -278,23 +291,28 @@ def _arguments(function: FunctionType) -> str:
 
 def _signature(name: str, found: object) -> str:
     signature = inspect.signature(found)  # type: ignore[arg-type]
-    text = f"{name}{signature}".replace("'", "") if _has_text_annotations(signature) else f"{name}{signature}"
+    shown: list[str] = []
+    for parameter in signature.parameters.values():
+        if parameter.kind is parameter.KEYWORD_ONLY and "*" not in shown:
+            shown.append("*")
+        stars = {parameter.VAR_KEYWORD: "**", parameter.VAR_POSITIONAL: "*"}.get(parameter.kind, "")
+        default = "" if parameter.default is parameter.empty else f" = {_quoted(repr(parameter.default))}"
+        shown.append(f"{stars}{parameter.name}: {_annotation(parameter.annotation)}{default}")
+    returned = f" -> {_annotation(signature.return_annotation)}"
+    text = f"{name}({', '.join(shown)}){returned}"
     if len(text) > WIDTH:
-        inner = [str(parameter).replace("'", '"') for parameter in signature.parameters.values()]
-        keyword_only = next(
-            (place for place, item in enumerate(signature.parameters.values()) if item.kind is item.KEYWORD_ONLY), None
-        )
-        if keyword_only is not None:
-            inner.insert(keyword_only, "*")
-        returned = "" if signature.return_annotation is signature.empty else f" -> {signature.return_annotation}"
-        text = f"{name}(\n" + "".join(f"    {item},\n" for item in inner) + f"){returned}"
+        text = f"{name}(\n" + "".join(f"    {item},\n" for item in shown) + f"){returned}"
     return f"```python\n{text}\n```\n"
 
 
-def _has_text_annotations(signature: inspect.Signature) -> bool:
-    return any(isinstance(item.annotation, str) for item in signature.parameters.values()) and not any(
-        isinstance(item.default, str) for item in signature.parameters.values()
-    )
+def _annotation(annotation: object) -> str:
+    """An annotation as it is written: modules without `from __future__ import annotations` have real types."""
+    text = annotation if isinstance(annotation, str) else inspect.formatannotation(annotation)
+    return _quoted(re.sub(r"\b(typing|collections\.abc|slmcheck\.[\w.]+)\.(?=\w)", "", text))
+
+
+def _quoted(text: str) -> str:
+    return text.replace("'", '"')
 
 
 _SECTION = re.compile(r"^(Args|Returns|Raises|Source):\s*(.*)$")

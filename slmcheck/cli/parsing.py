@@ -52,7 +52,8 @@ class Parser(argparse.ArgumentParser):
         Raises:
             InputError: Always.
         """
-        raise InputError(f"{self.prog}: {message}.\nUsage: {usage_of(self)}\nHelp: {self.prog} --help")
+        stop = "" if message.endswith("?") else "."
+        raise InputError(f"{self.prog}: {message}{stop}\nUsage: {usage_of(self)}\nHelp: {self.prog} --help")
 
     def options(self) -> list[str]:
         """Every long option of the parser and its subcommands."""

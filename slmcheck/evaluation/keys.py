@@ -42,7 +42,7 @@ def keys_of_suites(folders: Sequence[Path], workspace: Workspace) -> dict[str, t
     paths = [path for given in folders for path in ([given] if given.is_file() else recipe_paths(given))]
     if not paths:
         raise InputError(
-            f"There is no recipe in {', '.join(map(str, folders))}.\n"
+            f"There is no recipe in {', '.join(repr(str(folder)) for folder in folders)}.\n"
             "A recipe is a .yaml, .toml or .json file with the key base_model."
         )
     loaded = [recipes.load(path) for path in paths]

@@ -13,8 +13,17 @@ from slmcheck.data import Splits, load_examples, load_splits
 from slmcheck.data.readers import read_sources
 from slmcheck.data.sources import parse_source
 from slmcheck.discovery import TRAINERS, find_plugin
-from slmcheck.errors import InputError, OfflineMissError, UnknownRunError
-from slmcheck.evaluation.naming import Named, closest_name, find_named, is_recipe_file, look_up, project_root
+from slmcheck.errors import DataError, InputError, OfflineMissError, UnknownRunError
+from slmcheck.evaluation.naming import (
+    Named,
+    closest_name,
+    find_named,
+    is_recipe_file,
+    look_up,
+    name_of,
+    project_root,
+    recipe_paths,
+)
 from slmcheck.evaluation.run import Run
 from slmcheck.evaluation.views import Subject, View
 from slmcheck.recipes.base_models import EMBEDDED
@@ -174,8 +183,14 @@ def _run_meant(model: Model, workspace: Workspace) -> View | None:
     is_hub_id = _HUB_ID.match(text) is not None and closest_name(text, workspace.root) is None
     if is_hub_id:
         return None
-    find_named(text, workspace.root, workspace.store)  # raises, and says what there is
-    raise AssertionError(text)
+    known = ", ".join(map(name_of, recipe_paths(workspace.root))) or "none"
+    close = closest_name(text, workspace.root)
+    raise UnknownRunError(
+        f"'{text}' is neither a run nor a model.\n"
+        f"Recipes of {workspace.root}: {known}.{f' Did you mean {close!r}?' if close else ''}\n"
+        "A run is a recipe file, a name (suite/recipe) or the first digits of a run key; "
+        "a model is a folder or a hub id (org/name)."
+    )
 
 
 def on_data(view: View, data: Data) -> View:
@@ -197,6 +212,7 @@ def bare_recipe(
 
     Raises:
         InputError: If there are no rows, or neither a template nor rows that need none.
+        DataError: If no row can be read.
     """
     if data is None:
         raise InputError(f"'{model}' is no run, so it has no rows of its own.\nGive data, and a recipe or a template.")
@@ -220,8 +236,11 @@ def bare_recipe(
 
 
 def _has_prompts(data: Data) -> bool:
-    rows = read_sources(_sources(data), Path(), "test").rows
-    return bool(rows) and all(name in rows[0].values for name in PROMPT_FIELDS)
+    table = read_sources(_sources(data), Path(), "test")
+    if not table.rows:
+        listed = " ".join(f"{problem}." for problem in table.problems[:3])
+        raise DataError(f"There are no rows to score in {', '.join(_sources(data))}.\n{listed}")
+    return all(name in table.rows[0].values for name in PROMPT_FIELDS)
 
 
 def _bare(model: str, data: Data | None, settings: Recipe, workspace: Workspace) -> View:

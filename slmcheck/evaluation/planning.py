@@ -142,7 +142,7 @@ def plan_suite(folder: Path, workspace: Workspace) -> tuple[RecipePlan, ...]:
     found = recipe_paths(folder)
     if not found:
         raise InputError(
-            f"There is no recipe in {folder}.\nA recipe is a .yaml, .toml or .json file with the key base_model.\n"
+            f"There is no recipe in '{folder}'.\nA recipe is a .yaml, .toml or .json file with the key base_model.\n"
             "Write one: slmcheck init NAME --data FILE"
         )
     return tuple(plan_recipe(recipes.load(path), workspace) for path in found)

@@ -123,7 +123,8 @@ def _rows(data: str) -> list[Mapping[str, Json]]:
     table = read_sources((data,), Path(), "train")
     if table.problems:
         listed = " ".join(f"{problem}." for problem in table.problems[:3])
-        raise DataError(f"{len(table.problems)} rows of '{data}' cannot be read.\n{listed}")
+        what = f"{len(table.problems)} rows of '{data}'" if table.rows else f"'{data}'"
+        raise DataError(f"{what} cannot be read.\n{listed}")
     return [row.values for row in table.rows]
 
 

@@ -17,7 +17,7 @@ def test_level(run, level):
 
 
 def test_history(run):
-    assert run.history[-1].step == 8
+    assert run.history[-1].step == 2
 """
 
 
@@ -26,8 +26,9 @@ def three_recipes(project: Project) -> Project:
     """Three recipes of other seeds, 21 tests, an empty store."""
     write_suite(project.root / "mood")
     write_tests(project.root, TESTS)
-    for seed in (1, 2):
-        (project.root / "mood" / f"lora_{seed}.yaml").write_text(f"{RECIPE}seed: {seed}\n")
+    short = RECIPE.replace("max_steps: 8", "max_steps: 2")
+    for name, seed in (("lora", 0), ("lora_1", 1), ("lora_2", 2)):
+        (project.root / "mood" / f"{name}.yaml").write_text(f"{short}seed: {seed}\n")
     return project
 
 

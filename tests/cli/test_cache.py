@@ -135,7 +135,7 @@ def test_the_key_of_suites_changes_with_a_row_and_not_with_a_slice(slmcheck: Cal
 
 def test_a_folder_without_recipes_has_no_key(slmcheck: Callable[..., Any], project: Path) -> None:
     Path("empty").mkdir()
-    assert slmcheck("cache", "key", "--suites", "empty").err.startswith("There is no recipe in empty.")
+    assert slmcheck("cache", "key", "--suites", "empty").err.startswith("There is no recipe in 'empty'.")
 
 
 @pytest.mark.parametrize(("text", "size"), [("20G", 20 * 10**9), ("500M", 5 * 10**8), ("1.5kB", 1500), ("12", 12)])

@@ -102,3 +102,15 @@ def test_an_untrained_recipe_names_the_command_that_trains_it(slmcheck: Callable
     assert ran.status == 2
     assert ran.err.splitlines()[0].startswith("Recipe 'tone/lora' has no run yet")
     assert ran.err.splitlines()[2] == "Train it: slmcheck train suites/tone/lora.yaml"
+
+
+def test_what_is_neither_run_nor_model_is_said(slmcheck: Callable[..., Any], project: Path) -> None:
+    ran = slmcheck("evaluate", "nothing", "--metric", "accuracy")
+    assert ran.status == 2
+    assert ran.err.splitlines()[0] == "'nothing' is neither a run nor a model."
+
+
+def test_a_missing_file_of_rows_is_said(slmcheck: Callable[..., Any], project: Path) -> None:
+    ran = slmcheck("evaluate", "slmcheck/tiny", "--data", "none.jsonl", "--metric", "loss")
+    assert ran.status == 2
+    assert "none.jsonl: file not found" in ran.err

@@ -75,7 +75,7 @@ def test_an_unknown_command_says_what_there_is_and_what_was_meant(slmcheck: Call
 def test_an_unknown_option_says_what_was_meant(slmcheck: Callable[..., Any]) -> None:
     ran = slmcheck("compare", "a", "b", "--margn", "0.1")
     assert ran.status == 2
-    assert ran.err.splitlines()[0] == "slmcheck compare: unknown option '--margn'; did you mean '--margin'?."
+    assert ran.err.splitlines()[0] == "slmcheck compare: unknown option '--margn'; did you mean '--margin'?"
     assert "Help: slmcheck compare --help" in ran.err
 
 

@@ -63,7 +63,7 @@ def test_a_measured_change_replaces_the_assumed_one(slmcheck: Callable[..., Any]
 def test_a_folder_without_recipes_is_said(slmcheck: Callable[..., Any], project: Path) -> None:
     Path("empty").mkdir()
     ran = slmcheck("plan", "empty")
-    assert (ran.status, ran.err.splitlines()[0]) == (2, "There is no recipe in empty.")
+    assert (ran.status, ran.err.splitlines()[0]) == (2, "There is no recipe in 'empty'.")
 
 
 def test_nothing_of_it_imports_torch(project: Path) -> None:

@@ -209,7 +209,7 @@ def test_memory_that_is_refused_is_said(recipe, tmp_path, monkeypatch) -> None:
                 resource.prlimit(children[-1].pid, resource.RLIMIT_AS, (size * 512, size * 512))
 
         with pytest.raises(TrainingError) as error:
-            start(recipe, tmp_path, limit, max_steps=2000, eval_steps=20)
+            start(recipe, tmp_path, limit, max_steps=60, eval_steps=20)
     assert "memory ran out" in str(error.value)
 
 
