@@ -18,7 +18,7 @@ data:
   answer: mood
   max_length: 64
   slices:
-    short: {field: text, max_words: 6}
+    early: {field: text, matches: "note [01]"}
 learning_rate: 3.0e-3
 max_steps: 8
 per_device_train_batch_size: 8
@@ -65,5 +65,5 @@ def train_into(root: Path) -> Trained:
     store = root / "store"
     run = open_recipe(root / "mood" / "lora.yaml", Workspace(root=root, store=Store(store)))
     accuracy = float(run.accuracy)
-    _ = run.f1, run.base.accuracy, run.gap("accuracy"), run.base.gap("accuracy"), run.slice("short").accuracy
+    _ = run.f1, run.base.accuracy, run.gap("accuracy"), run.base.gap("accuracy"), run.slice("early").accuracy
     return Trained(store, accuracy)

@@ -86,9 +86,8 @@ def _adapter_notes(folder: Path) -> tuple[str, ...]:
     if not file.is_file():
         return ()
     config = json.loads(file.read_text(encoding="utf-8"))
-    shown = ", ".join(
-        f"{name} {_text(config[name])}" for name in _SHOWN_ADAPTER if config.get(name) not in (None, False)
-    )
+    given = [name for name in _SHOWN_ADAPTER if config.get(name) is not None and config[name] is not False]
+    shown = ", ".join(f"{name} {_text(config[name])}" for name in given)
     return (f"Adapter trained elsewhere: {shown}.",)
 
 

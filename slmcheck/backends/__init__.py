@@ -2,7 +2,7 @@
 
 from slmcheck.backends.environment import expected_environment
 from slmcheck.backends.layout import SHARED_FROM, common_beginning
-from slmcheck.backends.loading import free_memory, load
+from slmcheck.backends.loading import free_memory, load, load_merged
 from slmcheck.backends.protocol import Decoder, LanguageModel, PaddedBatch, TokenTree
 
 __all__ = [
@@ -15,4 +15,5 @@ __all__ = [
     "expected_environment",
     "free_memory",
     "load",
+    "load_merged",
 ]

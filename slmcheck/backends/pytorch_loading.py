@@ -39,15 +39,23 @@ def load_pytorch(checkpoint: Checkpoint, *, device: DeviceClass, threads: int) -
     """See `slmcheck.backends.load`."""
     dtype = _dtype(checkpoint)
     _check_device(device)
-    if device == "cpu" and torch.get_num_threads() != 1:
-        torch.set_num_threads(1)  # batches run side by side instead: faster, and equal to one thread bit for bit
     with quiet():
         if checkpoint.kind == "adapter":
             model = load_with_adapter(checkpoint, dtype).get_base_model()  # the adapter's layers are in it
         else:
             model = load_base(str(checkpoint.path), dtype, checkpoint.trust_remote_code)
-        tokenizer = load_tokenizer(checkpoint)
-    model = ready(model).to(device)
+    return _engine(checkpoint, ready(model).to(device), device=device, threads=threads)
+
+
+def load_pytorch_merged(checkpoint: Checkpoint, *, threads: int) -> LanguageModel:
+    """See `slmcheck.backends.load_merged`."""
+    return _engine(checkpoint, load_merged(checkpoint), device="cpu", threads=threads)
+
+
+def _engine(checkpoint: Checkpoint, model: PreTrainedModel, *, device: DeviceClass, threads: int) -> LanguageModel:
+    if device == "cpu" and torch.get_num_threads() != 1:
+        torch.set_num_threads(1)  # batches run side by side instead: faster, and equal to one thread bit for bit
+    tokenizer = load_tokenizer(checkpoint)
     facts = ModelFacts(
         checkpoint_key=checkpoint.key,
         environment=expected_environment(checkpoint, device=device, threads=threads),
@@ -158,9 +166,9 @@ def load_tokenizer(checkpoint: Checkpoint) -> TextTokenizer:
     try:
         if (Path(name) / "tokenizer.json").is_file():
             return read_tokenizer(Path(name))
-        return as_text_tokenizer(
-            AutoTokenizer.from_pretrained(name, revision=revision, trust_remote_code=checkpoint.trust_remote_code)
-        )
+        with quiet():
+            trust = checkpoint.trust_remote_code
+            return as_text_tokenizer(AutoTokenizer.from_pretrained(name, revision=revision, trust_remote_code=trust))
     except (OSError, ValueError, InputError) as error:
         raise CheckpointError(
             f"The tokenizer of {source} cannot be loaded: {_first_line(error)}\n"

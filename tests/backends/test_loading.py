@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from slmcheck.backends import LanguageModel, TokenTree, load
+from slmcheck.backends import LanguageModel, TokenTree, load, load_merged
 from slmcheck.backends.base_identity import record_base
 from slmcheck.errors import CheckpointError
 from slmcheck.records import Checkpoint
@@ -86,6 +86,45 @@ def test_an_adapter_answers_as_peft_does(base, save_adapter):
     found = scores(load_adapter(adapter, base))
     np.testing.assert_allclose(found, logits[np.arange(len(ROW) - 1), ROW[1:]], atol=3e-5)
     assert np.abs(found - scores(load_model(base))).max() > 0.1
+
+
+def test_a_merged_adapter_answers_as_the_adapter_but_for_rounding(base, save_adapter):
+    adapter = Checkpoint(kind="adapter", path=save_adapter(), key="k", base_model=str(base))
+    np.testing.assert_allclose(scores(load_merged(adapter)), scores(load(adapter)), atol=2e-4)
+
+
+def test_an_adapter_that_cannot_be_merged_is_named(base, save_adapter, monkeypatch):
+    from peft import PeftModel
+
+    def refuse(self: object, **kwargs: object) -> None:
+        raise NotImplementedError("this method merges nothing")
+
+    monkeypatch.setattr(PeftModel, "merge_and_unload", refuse, raising=False)
+    with pytest.raises(CheckpointError, match="cannot be merged"):
+        load_merged(Checkpoint(kind="adapter", path=save_adapter(), key="k", base_model=str(base)))
+
+
+@pytest.mark.gpu
+def test_a_gpu_gives_what_the_cpu_gives(base):
+    import torch
+
+    if not torch.cuda.is_available():
+        pytest.skip("no CUDA device")
+    checkpoint = Checkpoint(kind="model", path=base, key="k")
+    on_gpu = load(checkpoint, device="cuda")
+    assert on_gpu.engine.startswith("packed")
+    np.testing.assert_allclose(scores(on_gpu), scores(load(checkpoint)), atol=1e-3)
+    half = Checkpoint(kind="model", path=base, key="k", precision="bf16")
+    np.testing.assert_allclose(scores(load(half, device="cuda")), scores(on_gpu), atol=0.5)
+
+
+def test_a_device_that_is_not_there_is_named(base):
+    import torch
+
+    if torch.cuda.is_available():
+        pytest.skip("this machine has a CUDA device")
+    with pytest.raises(CheckpointError, match=r"(?s)'cuda' is not available.*cpu"):
+        load(Checkpoint(kind="model", path=base, key="k"), device="cuda")
 
 
 def test_a_missing_folder_is_named(tmp_path):

@@ -108,8 +108,9 @@ def test_an_adapter_is_judged_on_the_base_model_of_the_recipe(recipe, adapter, s
     result = adopt(replace(recipe, options={"adapter": "./adapter"}), tmp_path)
     assert (result.checkpoint.kind, result.checkpoint.path) == ("adapter", adapter)
     assert result.checkpoint.base_model == str(suite / "base")
-    assert result.notes[0] == "Adapter trained elsewhere: peft_type LORA, r 2, lora_alpha 8, lora_dropout 0.0, " \
-        "target_modules q_proj v_proj."  # fmt: skip
+    assert result.notes[0] == (
+        "Adapter trained elsewhere: peft_type LORA, r 2, lora_alpha 8, lora_dropout 0.0, target_modules q_proj v_proj."
+    )
 
 
 def test_an_adapter_may_name_a_base_model_of_its_own(recipe, adapter, suite, tmp_path) -> None:
