@@ -1,4 +1,4 @@
-"""How often the shipped suites release an unchanged model: another seed of the same recipe, judged by the primary gates.
+"""How often the shipped suites release an unchanged model: another seed of a recipe, judged by its primary gates.
 
     python benchmarks/unchanged_release.py [SUITE ...] [--seeds 3] [--draws 2000]
 
@@ -84,7 +84,10 @@ def simulate(suite: Path, seeds: int, draws: int) -> tuple[float, list[str]]:
     for draw in range(draws):
         new, old = pairs[draw % len(pairs)]
         hits += released(scores[new], scores[old], claims, rng.integers(0, count, count))
-    told = [f"{claim.metric} within {claim.margin}: seeds {[round(float(s[i]), 4) for s in scores]}" for i, claim in enumerate(claims)]
+    told = [
+        f"{claim.metric} within {claim.margin}: seeds {', '.join(f'{float(one[place]):.3f}' for one in scores)}"
+        for place, claim in enumerate(claims)
+    ]
     return hits / draws, told
 
 

@@ -2,7 +2,8 @@
 
 from slmcheck.backends.environment import expected_environment
 from slmcheck.backends.layout import SHARED_FROM, common_beginning
-from slmcheck.backends.loading import free_memory, load, load_merged
+from slmcheck.backends.loading import load, load_merged
+from slmcheck.backends.memory import free_memory, is_out_of_memory
 from slmcheck.backends.protocol import Decoder, LanguageModel, PaddedBatch, TokenTree
 
 __all__ = [
@@ -14,6 +15,7 @@ __all__ = [
     "common_beginning",
     "expected_environment",
     "free_memory",
+    "is_out_of_memory",
     "load",
     "load_merged",
 ]

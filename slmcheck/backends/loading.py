@@ -44,14 +44,3 @@ def load_merged(checkpoint: Checkpoint, *, threads: int = 1) -> LanguageModel:
     from slmcheck.backends.pytorch_loading import load_pytorch_merged
 
     return load_pytorch_merged(checkpoint, threads=threads)
-
-
-def free_memory() -> None:
-    """Give the memory of models that are no longer referenced back, on a GPU too."""
-    import gc
-    import sys
-
-    gc.collect()
-    torch = sys.modules.get("torch")
-    if torch is not None and torch.cuda.is_available():
-        torch.cuda.empty_cache()

@@ -112,7 +112,7 @@ def load_base(source: str, dtype: torch.dtype, trust_remote_code: bool) -> PreTr
             trust_remote_code=trust_remote_code,
             output_loading_info=True,
         )
-    except (OSError, ValueError, RuntimeError) as error:
+    except (OSError, ValueError, RuntimeError, ImportError) as error:
         raise CheckpointError(
             f"The model {source} cannot be loaded: {_first_line(error)}\n"
             "Expected a causal language model that transformers saved, with config.json and safetensors.\n"

@@ -15,6 +15,7 @@ from transformers import PreTrainedConfig, PreTrainedModel
 from slmcheck.backends.facts import ModelFacts
 from slmcheck.backends.head import LanguageHead
 from slmcheck.backends.layout import SHARED_FROM
+from slmcheck.backends.memory import is_out_of_memory
 from slmcheck.backends.packed_attention import NAME, UnsupportedAttentionError
 from slmcheck.backends.protocol import PaddedBatch, TokenTree
 from slmcheck.backends.pytorch import PackedModel
@@ -46,7 +47,9 @@ def packed_if_equal(model: PreTrainedModel, tokenizer: TextTokenizer, facts: Mod
             and _branches_agree(packed, model_logits=expected, sequences=sequences, tolerance=tolerance)
             and _windows_are_planned(model.config.get_text_config(), packed)
         )
-    except (UnsupportedAttentionError, AttributeError, TypeError, RuntimeError):
+    except (UnsupportedAttentionError, AttributeError, TypeError, RuntimeError) as error:
+        if is_out_of_memory(error):
+            raise
         equal = False  # an architecture that does not pass what the plans need
     if not equal:
         model.set_attn_implementation(plain)

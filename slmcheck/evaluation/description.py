@@ -22,7 +22,7 @@ from slmcheck.records import (
     ScoreRecord,
 )
 
-SHOWN_EXAMPLES = 200
+SHOWN_EXAMPLES = 100
 _CLASSES = ("classification", "sequence_classification")
 _TRIVIAL = ("accuracy", "f1", "balanced_accuracy")
 

@@ -1,4 +1,4 @@
-"""A checkpoint on a set of examples, read by metric names: what runs, base models, slices and exports have in common."""
+"""A checkpoint on a set of examples, read by metric names: what runs, base models, slices and exports share."""
 
 from __future__ import annotations
 

@@ -6,13 +6,12 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 from typing import TypeVar
 
-from slmcheck.backends import SHARED_FROM, LanguageModel, TokenTree, common_beginning, free_memory
+from slmcheck.backends import SHARED_FROM, LanguageModel, TokenTree, common_beginning, free_memory, is_out_of_memory
 from slmcheck.errors import PredictionError
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
-MEMORY_MESSAGES = ("can't allocate memory", "out of memory", "Failed to allocate memory", "not enough memory")
 
 BEGINNINGS = 4
 """A batch holds at least this many times the tokens that all its rows begin with."""
@@ -106,8 +105,3 @@ def halving(run: Callable[[Sequence[Item]], list[Result]], batch: Sequence[Item]
     free_memory()
     middle = len(batch) // 2
     return [*halving(run, batch[:middle]), *halving(run, batch[middle:])]
-
-
-def is_out_of_memory(error: BaseException) -> bool:
-    """Whether a library reports that it could not allocate memory."""
-    return isinstance(error, MemoryError) or any(text in str(error) for text in MEMORY_MESSAGES)

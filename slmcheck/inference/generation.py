@@ -11,11 +11,10 @@ from functools import partial
 import numpy as np
 from numpy.typing import NDArray
 
-from slmcheck.backends import Decoder, LanguageModel, free_memory
+from slmcheck.backends import Decoder, LanguageModel, free_memory, is_out_of_memory
 from slmcheck.data.encoding import encode_prompt
 from slmcheck.data.tokenizers import TextTokenizer
 from slmcheck.errors import PredictionError, RecipeError
-from slmcheck.inference.batching import is_out_of_memory
 from slmcheck.inference.rows import Asked, check_lengths
 from slmcheck.inference.sampling import choose, greedy, row_generator
 from slmcheck.inference.stopping import StopStrings

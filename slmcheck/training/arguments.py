@@ -5,7 +5,9 @@ A leaf module: it imports transformers at its top and is itself imported only by
 
 from __future__ import annotations
 
+import dataclasses
 import os
+from collections.abc import Mapping
 
 from transformers import TrainingArguments
 
@@ -50,7 +52,7 @@ def training_arguments(
         seed=recipe.seed,
         data_seed=recipe.seed,
         use_cpu=job.device == "cpu",
-        train_sampling_strategy="group_by_length" if padded else "random",
+        **_sampling(padded),
         eval_strategy="steps",
         eval_steps=plan.eval_steps,
         save_strategy="steps",
@@ -66,3 +68,10 @@ def training_arguments(
         remove_unused_columns=False,
         dataloader_pin_memory=False,
     )
+
+
+def _sampling(padded: bool) -> Mapping[str, str | bool]:
+    """Random order, or rows of like length together where padding would cost; under the name of this version."""
+    if any(field.name == "train_sampling_strategy" for field in dataclasses.fields(TrainingArguments)):
+        return {"train_sampling_strategy": "group_by_length" if padded else "random"}
+    return {"group_by_length": padded}

@@ -48,6 +48,8 @@ def load_base_model(job: TrainingJob, *, frozen: bool) -> tuple[PreTrainedModel,
     device = torch_device(job)
     torch.set_num_threads(job.recipe.threads)
     set_seed(job.recipe.seed)
+    if job.device == "cuda":
+        torch.use_deterministic_algorithms(True, warn_only=True)
     half = frozen and training_dtype(job.recipe, job.device) == "bfloat16"
     with quiet_libraries():
         model = load_base(job.base_model, torch.bfloat16 if half else torch.float32, job.recipe.trust_remote_code)

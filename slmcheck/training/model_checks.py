@@ -15,6 +15,7 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
+from slmcheck.errors import CheckpointError
 from slmcheck.records import Finding
 from slmcheck.training.batches import Batch
 from slmcheck.training.label_loss import learned_tokens
@@ -29,6 +30,8 @@ LEAST_LOSS = 0.01
 LEAST_ADAPTED = 0.3
 LEAST_CHANGED = 0.5
 LEAST_COSINE = 0.999
+LEAST_COSINE_HALF = 0.99
+"""The same where weights are half precision."""
 LARGEST_DIFFERENCE = 1e-5
 LEAST_EFFECT = 1e-4
 
@@ -50,6 +53,12 @@ class Probe:
     def trained(self) -> list[tuple[str, nn.Parameter]]:
         """The weights that are trained, by name."""
         return [(name, weight) for name, weight in self.model.named_parameters() if weight.requires_grad]
+
+    @property
+    def least_cosine(self) -> float:
+        """How alike two gradients of the same rows must be."""
+        full = all(weight.dtype == torch.float32 for weight in self.model.parameters())
+        return LEAST_COSINE if full else LEAST_COSINE_HALF
 
 
 def is_affordable(model: nn.Module, probe_tokens: int, device: str) -> bool:
@@ -84,6 +93,21 @@ def check_vocabulary(model: nn.Module, tokenizer_size: int) -> Finding | None:
         evidence=("No training row uses the tokens without embedding, or training would have stopped.",),
         remedy="Resize the embeddings of the base model (model.resize_token_embeddings) and save it again.",
     )
+
+
+def refuse_unknown_tokens(model: nn.Module, largest_id: int, base_model: str) -> None:
+    """Refuse rows with a token that the model has no embedding for: reading it would fail somewhere deep inside.
+
+    Raises:
+        CheckpointError: If there is one.
+    """
+    rows = int(model.get_input_embeddings().weight.shape[0])
+    if largest_id >= rows:
+        raise CheckpointError(
+            f"The training rows have a token with number {largest_id}, and '{base_model}' has {rows} embeddings.\n"
+            "Its tokenizer does not belong to its weights, or tokens were added without resizing the model.\n"
+            "Resize the embeddings (model.resize_token_embeddings) and save the base model again."
+        )
 
 
 def check_after(model: nn.Module, batch: Batch) -> tuple[Finding, ...]:
@@ -203,26 +227,26 @@ def _evaluation_harmless(probe: Probe) -> Finding | None:
     with torch.no_grad(), _mode(probe.model, training=False):
         learned_tokens(probe.model, probe.together)
     cosine = _cosine(before, _gradient(probe, [probe.together]))
-    if cosine > LEAST_COSINE:
+    if cosine > probe.least_cosine:
         return None
     return Finding(
         cause="evaluation-changes-training",
         severity="problem",
         summary="After an evaluation the gradients of the same rows are others.",
-        evidence=(f"Cosine of the gradients before and after {cosine:.3f} (expected above {LEAST_COSINE}).",),
+        evidence=(f"Cosine of the gradients before and after {cosine:.3f} (expected above {probe.least_cosine}).",),
         remedy="A library changes the weights while evaluating (packing of quantised layers, say): turn that off.",
     )
 
 
 def _accumulation_equal(probe: Probe) -> Finding | None:
     cosine = _cosine(_gradient(probe, [probe.together]), _gradient(probe, probe.apart))
-    if cosine > LEAST_COSINE:
+    if cosine > probe.least_cosine:
         return None
     return Finding(
         cause="accumulation-changes-gradient",
         severity="problem",
         summary=f"{len(probe.apart)} rows give another gradient one by one than together.",
-        evidence=(f"Cosine of the two gradients {cosine:.3f} (expected above {LEAST_COSINE}).",),
+        evidence=(f"Cosine of the two gradients {cosine:.3f} (expected above {probe.least_cosine}).",),
         remedy="The loss is averaged twice: divide by the tokens of the whole accumulated batch.",
     )
 

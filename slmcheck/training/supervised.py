@@ -67,10 +67,12 @@ def _loop(
     resume_from: Path | None,
 ) -> Finished:
     from slmcheck.training.engine import choose_engine
+    from slmcheck.training.model_checks import refuse_unknown_tokens
     from slmcheck.training.trainer_setup import make_trainer, record_checks_after, record_checks_before
     from slmcheck.training.weights import load_weights
 
     plan = updates_of(job, rows)
+    refuse_unknown_tokens(model, max(max(row.ids) for row in [*rows.train, *rows.validation]), job.base_model)
     engine = choose_engine(model, [*rows.train, *rows.validation], pad_id=tokenizer.pad_id or 0, device=model.device)
     trainer = make_trainer(model, job, rows, engine, plan, recorder)
     finished = read_finished(job.checkpoints_dir) or _stopped_at(resume_from)

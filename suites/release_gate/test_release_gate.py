@@ -45,4 +45,4 @@ def test_onnx_gives_the_same_answers(run: Run) -> None:
 
 
 def test_onnx_computes_the_same_logits(run: Run) -> None:
-    assert run.onnx("fp32").logit_max <= 1e-4  # 1e-5; the smallest fault of an export moves logits by 1.5e-4 of their spread
+    assert run.onnx("fp32").logit_max <= 1e-4  # 1e-5; the smallest fault seen moves logits by 1.5e-4 of their spread

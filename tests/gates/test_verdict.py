@@ -42,7 +42,9 @@ def test_the_verdict_of_a_test_says_which(make: Any) -> None:
 
 @given(texts, st.lists(texts, max_size=12), st.booleans())
 def test_the_inline_form_fits_into_pytests_message(claim: str, lines: list[str], has_next: bool) -> None:
-    shown = inline_form(record(claim, (*lines, *(["next: slmcheck report latest --format html"] if has_next and lines else []))))
+    shown = inline_form(
+        record(claim, (*lines, *(["next: slmcheck report latest --format html"] if has_next and lines else [])))
+    )
     assert len(shown) <= 7
     assert len("\n".join(shown)) < 640
 

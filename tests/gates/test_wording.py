@@ -84,7 +84,11 @@ def test_a_pass_that_is_better_says_so(make: Any) -> None:
     ],
 )  # fmt: skip
 def test_weak_levels(make: Any, right: int, of: int, threshold: float, first: str, second: str) -> None:
-    assert lines_of(make.rate(make.right(right, of)) >= threshold) == (first, second, "next: slmcheck report latest --format html")
+    assert lines_of(make.rate(make.right(right, of)) >= threshold) == (
+        first,
+        second,
+        "next: slmcheck report latest --format html",
+    )
 
 
 def test_a_level_at_its_threshold_gives_no_number_of_examples(make: Any) -> None:

@@ -11,11 +11,19 @@ from peft import LoraConfig, get_peft_model
 from torch import nn
 from torch.nn import functional
 
+from slmcheck.errors import CheckpointError
 from slmcheck.training.batches import FlatPositionsCollator, feature_of
 from slmcheck.training.job_rows import rows_of
 from slmcheck.training.label_loss import learned_tokens
 from slmcheck.training.loading import load_base_model
-from slmcheck.training.model_checks import Probe, check_after, check_before, check_vocabulary, is_affordable
+from slmcheck.training.model_checks import (
+    Probe,
+    check_after,
+    check_before,
+    check_vocabulary,
+    is_affordable,
+    refuse_unknown_tokens,
+)
 
 pytestmark = pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::UserWarning")
 
@@ -129,6 +137,12 @@ def test_tokens_without_embedding_are_found(probe) -> None:
     assert (
         check_vocabulary(probe.model, 261).summary == "The tokenizer has 261 tokens, the model has embeddings for 259."
     )
+
+
+def test_rows_with_a_token_that_the_model_does_not_know_are_refused(probe) -> None:
+    refuse_unknown_tokens(probe.model, 258, "base")
+    with pytest.raises(CheckpointError, match="token with number 259, and 'base' has 259 embeddings"):
+        refuse_unknown_tokens(probe.model, 259, "base")
 
 
 def test_a_fresh_adapter_is_found_without_effect(probe) -> None:
