@@ -316,7 +316,7 @@ def measure(
 
     if not metric.cached:
         return measure_predictions(metric, predictions(), source, show)
-    inputs = _score_inputs(metric, checkpoint, examples, kind, recipe, workspace)
+    inputs = _score_inputs(metric, checkpoint, examples, kind, recipe, source, workspace)
     key = digest("score", inputs)
     stored = workspace.store.read_score(key)
     if stored is None or not can_read(metric, stored.columns):
@@ -338,12 +338,17 @@ def measure(
 
 
 def has_score(
-    metric: Metric, checkpoint: Checkpoint, examples: Sequence[Example], recipe: Recipe, workspace: Workspace
+    metric: Metric,
+    checkpoint: Checkpoint,
+    examples: Sequence[Example],
+    recipe: Recipe,
+    source: ScoreSource,
+    workspace: Workspace,
 ) -> bool:
     """Whether the store holds a score, so that `measure` would neither predict nor compute."""
     if not metric.cached:
         return False
-    inputs = _score_inputs(metric, checkpoint, examples, kind_for(metric, recipe), recipe, workspace)
+    inputs = _score_inputs(metric, checkpoint, examples, kind_for(metric, recipe), recipe, source, workspace)
     stored = workspace.store.read_score(digest("score", inputs))
     return stored is not None and can_read(metric, stored.columns)
 
@@ -376,6 +381,7 @@ def _score_inputs(
     examples: Sequence[Example],
     kind: PredictionKind,
     recipe: Recipe,
+    source: ScoreSource,
     workspace: Workspace,
 ) -> Json:
     is_file = checkpoint.kind == "predictions"
@@ -385,8 +391,14 @@ def _score_inputs(
         "ids": digest("ids", [example.id for example in examples]),
         "references": digest("references", [list(example.references) for example in examples]),
         "groups": digest("groups", [example.group for example in examples]),
+        "source": _source_identity(source),
         "metric": {"name": metric.info.name, "signature": metric.info.signature, "version": metric.version},
     }
+
+
+def _source_identity(source: ScoreSource) -> Json:
+    """Whose score it is: baselines are accepted by that, so a slice that is the whole split shares no score with it."""
+    return {"run": source.run_key, "split": source.split, "slice": source.slice}
 
 
 def _stored_form(score: Score, checkpoint: Checkpoint) -> StoredScore:
@@ -473,9 +485,9 @@ def compare(
             return replace(found, old_answer=answers[example_id], note="old answer: PyTorch; new answer: ONNX")
 
         score = parity.agreement(own, other, source, show=show)
-        _keep(score, _parity_key(name, record, exported, examples), exported, examples, workspace)
+        _keep(score, _parity_key(name, record, exported, examples, source), exported, examples, workspace)
         return score
-    key, _ = _parity_key(name, record, exported, examples)
+    key, _ = _parity_key(name, record, exported, examples, source)
     stored = workspace.store.read_score(key)
     if stored is None:
         if workspace.offline:
@@ -490,12 +502,14 @@ def compare(
         for known in parity.SCORES:
             if parity.SCORES[known].statistics is not None:
                 score = parity.score(known, rows, source)
-                _keep(score, _parity_key(known, record, exported, examples), exported, examples, workspace)
+                _keep(score, _parity_key(known, record, exported, examples, source), exported, examples, workspace)
         return parity.score(name, rows, source)
     return _parity_score(name, stored, source)
 
 
-def _parity_key(name: str, record: RunRecord, exported: Checkpoint, examples: Sequence[Example]) -> tuple[str, Json]:
+def _parity_key(
+    name: str, record: RunRecord, exported: Checkpoint, examples: Sequence[Example], source: ScoreSource
+) -> tuple[str, Json]:
     inputs: Json = {
         "score": name,
         "version": parity.CACHE_VERSION,
@@ -503,6 +517,7 @@ def _parity_key(name: str, record: RunRecord, exported: Checkpoint, examples: Se
         "other": exported.key,
         "rows": digest("rows", [row_digest(example, "nll", record.recipe) for example in examples]),
         "ids": digest("ids", [example.id for example in examples]),
+        "source": _source_identity(source),
     }
     return digest("score", inputs), inputs
 

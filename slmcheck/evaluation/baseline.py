@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 import slmcheck
 from slmcheck.errors import BaselineMismatchError, MissingBaselineError, UndefinedScoreError
-from slmcheck.evaluation.held import held_scores
+from slmcheck.evaluation.held import HeldScore, held_scores
 from slmcheck.evaluation.run import Run
 from slmcheck.evaluation.views import MetricLike, View
 from slmcheck.gates import Evidence, MissingScore, Score, ScoreSource, Verdict, gap
@@ -403,9 +403,18 @@ def _held(run: Run) -> Iterator[tuple[BaselineScore, StoredScore]]:
                     unit=record.unit,
                     higher_is_better=record.higher_is_better,
                     signature=record.signature,
+                    seed_sd=_seed_sd(run, held),
                 ),
                 held.stored,
             )
+
+
+def _seed_sd(run: Run, held: HeldScore) -> float | None:
+    """Standard deviation between the stored seeds of the recipe, so that later comparisons know it."""
+    metric = METRICS[run.recipe.task].get(held.metric)
+    if metric is None or held.variant or held.split == "train" or not run.holds(metric):
+        return None
+    return run.score_of(metric, "evaluation").source.seed_sd
 
 
 def _held_of_seeds(run: Run) -> Iterator[tuple[BaselineScore, StoredScore]]:

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from difflib import get_close_matches
 from typing import Literal
 
 from slmcheck import pipeline
 from slmcheck.data import Splits, train_subset, with_shots
 from slmcheck.errors import UndefinedScoreError
+from slmcheck.evaluation.seed_spread import siblings, with_seed_spread
 from slmcheck.gates import Score, ScoreSource, gap, mean_of_seeds
 from slmcheck.metrics import Metric, as_metric, confusion, resolve
 from slmcheck.metrics.custom import MetricFunction
-from slmcheck.records import Checkpoint, ConfusionRecord, Example, Prediction, PredictionKind, Recipe
+from slmcheck.records import Checkpoint, ConfusionRecord, Example, Prediction, PredictionKind, Recipe, RunRecord
 from slmcheck.workspace import Workspace
 
 Part = Literal["evaluation", "train"]
@@ -144,8 +146,8 @@ class View:
         """Whether the store holds a score of every seed, so that asking for it computes nothing."""
         examples = self.examples(part)
         return all(
-            pipeline.has_score(metric, checkpoint, examples, self.recipe, self._workspace)
-            for checkpoint in self._subject.checkpoints
+            pipeline.has_score(metric, checkpoint, examples, self.recipe, self._source(part, run_key), self._workspace)
+            for checkpoint, run_key in zip(self._subject.checkpoints, self._subject.run_keys, strict=True)
         )
 
     def score_of(self, metric: Metric, part: Part) -> Score:
@@ -165,7 +167,14 @@ class View:
             pipeline.measure(metric, checkpoint, examples, self.recipe, self._source(part, run_key), self._workspace)
             for checkpoint, run_key in zip(self._subject.checkpoints, self._subject.run_keys, strict=True)
         ]
-        return mean_of_seeds(scores)
+        if len(scores) > 1:
+            return mean_of_seeds(scores)
+        return with_seed_spread(scores[0], metric, examples, self.recipe, self._other_seeds, self._workspace)
+
+    @cached_property
+    def _other_seeds(self) -> tuple[RunRecord, ...]:
+        run_key = self._subject.run_keys[0]
+        return () if run_key is None else siblings(run_key, self._workspace)
 
     def _source(self, part: Part, run_key: str | None) -> ScoreSource:
         on_validation = self.recipe.evaluates_on_validation

@@ -12,13 +12,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from slmcheck.backends import Decoder, LanguageModel, free_memory, is_out_of_memory
-from slmcheck.data.encoding import encode_prompt
+from slmcheck.data.encoding import encode, encode_prompt
 from slmcheck.data.tokenizers import TextTokenizer
 from slmcheck.errors import PredictionError, RecipeError
 from slmcheck.inference.rows import Asked, check_lengths
 from slmcheck.inference.sampling import choose, greedy, row_generator
 from slmcheck.inference.stopping import StopStrings
-from slmcheck.records import EvaluationSpec, PredictedRow, Recipe
+from slmcheck.records import EvaluationSpec, Example, PredictedRow, Recipe
 
 ROWS = 64
 """Texts that one decoder advances together."""
@@ -36,6 +36,8 @@ class Text:
     """Of its row."""
     sample: int
     prompt: tuple[int, ...]
+    ends: frozenset[int]
+    """Tokens that end it."""
     limit: int
     """Tokens that it may have."""
     generator: np.random.Generator | None
@@ -49,14 +51,13 @@ class Text:
 class Rules:
     """When a text ends and how its next token is chosen."""
 
-    eos_ids: frozenset[int]
     stops: StopStrings
     temperature: float
     top_p: float
 
     def extend(self, text: Text, token: int) -> None:
-        """Append a token, unless it is EOS, and see whether the text ends."""
-        if token in self.eos_ids:
+        """Append a token, unless it ends the text, and see whether the text ends."""
+        if token in text.ends:
             text.finished = True
             return
         text.tokens.append(token)
@@ -84,9 +85,10 @@ def predict_texts(
 ) -> None:
     """See `slmcheck.inference.predict`.
 
-    A text ends with any EOS of the generation configuration, before the first stop string, after `max_new_tokens`, or
-    where the context is full. White space around it is dropped. The recipe alone decides how tokens are chosen: other
-    settings of the generation configuration (top_k, penalties) are not used.
+    A text ends with any EOS of the generation configuration, with the token that ends a turn of the chat template,
+    before the first stop string, after `max_new_tokens`, or where the context is full. White space around it is
+    dropped. The recipe alone decides how tokens are chosen: other settings of the generation configuration (top_k,
+    penalties) are not used.
     """
     settings = recipe.evaluation
     _check_settings(recipe.name, settings)
@@ -96,18 +98,15 @@ def predict_texts(
         model.context_tokens,
         what="prompt and one token",
     )
-    rules = Rules(
-        model.eos_ids,
-        StopStrings(settings.stop, partial(_text_of, model.tokenizer)),
-        settings.temperature,
-        settings.top_p,
-    )
+    stops = StopStrings(settings.stop, partial(_text_of, model.tokenizer))
+    rules = Rules(stops, settings.temperature, settings.top_p)
     texts = [
         Text(
             row=index,
             digest=row.row,
             sample=sample,
             prompt=prompt,
+            ends=ends_of(model, row.example, recipe),
             limit=min(settings.max_new_tokens, (model.context_tokens or len(prompt) + (1 << 30)) - len(prompt)),
             generator=row_generator(row.row, sample) if settings.temperature else None,
         )
@@ -124,6 +123,13 @@ def predict_texts(
                 whole.append(_row(asked[text.row], waiting.pop(text.row), rules.stops))
         if whole:
             on_rows(whole)
+
+
+def ends_of(model: LanguageModel, example: Example, recipe: Recipe) -> frozenset[int]:
+    """Tokens that end a text: every EOS, and for chat the one that ends the turn that training learned."""
+    if not example.messages:
+        return model.eos_ids
+    return model.eos_ids | {encode(example, model.tokenizer, recipe=recipe).ids[-1]}
 
 
 def _side_by_side(model: LanguageModel, texts: Sequence[Text], rules: Rules, budget: int) -> Iterator[list[Text]]:

@@ -119,3 +119,11 @@ def test_a_changed_training_row_trains_once_more_and_keeps_the_old_run(mood: Pro
     assert len(mood.runs()) == 2
     edit(mood.root / "mood" / "train.jsonl", "what a dreadful day, day 0", "what a lovely day, day 0")
     assert mood.pytest("--slm-offline", "mood").status == 0
+
+
+def test_a_slice_that_is_the_whole_split_does_not_stand_for_it_in_a_baseline(mood: Project) -> None:
+    edit(mood.root / "mood" / "lora.yaml", "note [01]", "note")
+    write_tests(mood.root, "def test_both(run):\n    assert run.slice('early').f1 >= 0.0\n    assert run.f1 >= 0.0\n")
+    assert mood.pytest("--slm-offline", "--slm-accept-baseline", "mood").status == 0
+    header = json.loads((mood.root / "mood" / "baselines" / "lora.json").read_text())
+    assert "f1" in {score["metric"] for score in header["scores"] if score["split"] == "test"}

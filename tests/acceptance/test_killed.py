@@ -88,7 +88,7 @@ def untrained(project: Project) -> Iterator[Project]:
 def test_a_killed_training_and_a_killed_session_resume_to_the_same_weights(
     untrained: Project, trained: Trained
 ) -> None:
-    text = interrupted(untrained, lambda: updates(untrained) >= 3, victim="child")
+    text = interrupted(untrained, lambda: updates(untrained) >= 6, victim="child")
     assert "mood/lora: training was killed by SIGKILL." in text
     assert "Run the same command again to go on from update" in text
     assert "Traceback" not in text

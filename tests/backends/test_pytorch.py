@@ -122,3 +122,27 @@ def test_decoding_equals_plain_forward_passes_while_rows_come_and_go(family):
     rows = [[*rows[2], 99], [*rows[1], 99]]
     for row, values in zip(rows, decoder.step(np.asarray([99, 99])), strict=True):
         np.testing.assert_allclose(values, plain_logits(folder, row)[-1], atol=3e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize("fault", ["rows see each other", "a layer raises", "values depend on the batch"])
+def test_a_model_whose_packed_rows_are_wrong_is_padded(random_model, monkeypatch, fault):
+    from slmcheck.backends import packed_attention
+    from slmcheck.backends.layout import plain_segments
+    from slmcheck.backends.packed_attention import PackedPlan
+
+    attend = PackedPlan.attend
+
+    def wrong(self, call):
+        if fault == "a layer raises":
+            raise packed_attention.UnsupportedAttentionError("planted")
+        if fault == "rows see each other":
+            return attend(PackedPlan(plain_segments([call.query.shape[2]])), call)
+        return attend(self, call) * (1 + 1e-3 * call.query.shape[2])
+
+    monkeypatch.setattr(PackedPlan, "attend", wrong)
+    model = loaded(random_model("llama", num_key_value_heads=2))
+    assert model.engine.startswith("padded")
+    row = [1, 50, 60, 70]
+    (found,) = model.log_probabilities([TokenTree.sequence(row, [1, 2, 3])])
+    expected = log_softmax(plain_logits(random_model("llama", num_key_value_heads=2), row))[[0, 1, 2], row[1:]]
+    np.testing.assert_allclose(found, expected, atol=3e-5)

@@ -166,3 +166,60 @@ def test_lower_precisions_are_smaller_and_close(source, exported, tmp_path, prec
     largest = max(np.abs(one - other).max() for one, other in zip(found, expected, strict=True))
     assert 0 < largest < {"fp16": 0.02, "int8": 0.3, "int8-dynamic": 0.6, "int4": 4.0}[precision]
     assert load(smaller).environment.dtype == precision
+
+
+def test_large_weights_lie_beside_the_graph(source, exported, tmp_path, monkeypatch):
+    import onnx
+
+    from slmcheck.export import carrying_out
+
+    monkeypatch.setattr(carrying_out, "exported_graph", lambda model: onnx.load(exported.path / "model.onnx"))
+    monkeypatch.setattr(carrying_out, "EXTERNAL_BYTES", 1000)
+    large = to_onnx(source, tmp_path)
+    assert (tmp_path / "model.onnx.data").stat().st_size > 40_000
+    trees = [TokenTree.sequence(row, range(1, len(row))) for row in ROWS]
+    for found, expected in zip(*(load(one).log_probabilities(trees) for one in (large, exported)), strict=True):
+        np.testing.assert_array_equal(found, expected)
+    data = bytearray((tmp_path / "model.onnx.data").read_bytes())
+    data[5000:6000] = bytes(1000)
+    (tmp_path / "model.onnx.data").write_bytes(data)
+    with pytest.raises(CheckpointError, match=r"model\.onnx\.data is damaged"):
+        load(large)
+
+
+def test_a_graph_that_answers_otherwise_is_refused(source, exported, tmp_path, monkeypatch):
+    import onnx
+
+    from slmcheck.export import carrying_out
+
+    def wrong(model):
+        from onnx import numpy_helper
+
+        graph = onnx.load(exported.path / "model.onnx")
+        for tensor in graph.graph.initializer:
+            array = numpy_helper.to_array(tensor)
+            if array.size == 1 and np.allclose(array, 1e-6, rtol=0.1, atol=0):  # the norms' epsilon
+                tensor.CopyFrom(numpy_helper.from_array(np.full_like(array, 1e-2), tensor.name))
+        return graph
+
+    monkeypatch.setattr(carrying_out, "exported_graph", wrong)
+    with pytest.raises(ExportError, match="answers otherwise than the model"):
+        to_onnx(source, tmp_path)
+
+
+def test_a_graph_without_a_weight_of_the_model_is_refused(source, exported, tmp_path, monkeypatch):
+    import onnx
+
+    from slmcheck.export import carrying_out
+
+    def wrong(model):
+        from onnx import numpy_helper
+
+        graph = onnx.load(exported.path / "model.onnx")
+        largest = max(graph.graph.initializer, key=lambda tensor: len(tensor.raw_data))
+        largest.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(largest) * np.float32(1.001), largest.name))
+        return graph
+
+    monkeypatch.setattr(carrying_out, "exported_graph", wrong)
+    with pytest.raises(ExportError, match=r"1 of \d+ matrices are not in the exported graph: model\.embed_tokens"):
+        to_onnx(source, tmp_path)
