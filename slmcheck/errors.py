@@ -61,8 +61,8 @@ class UnknownRunError(InputError):
     """No run has that name or key, or several do."""
 
 
-class UnknownMetricError(InputError):
-    """The task defines no metric of that name."""
+class UnknownMetricError(InputError, AttributeError):
+    """The task defines no metric of that name; an AttributeError too, because metrics are read as attributes."""
 
 
 class UndefinedScoreError(InputError):

@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from slmcheck import inference, parity, recipes, training
-from slmcheck.backends.environment import this_environment, worker_threads
+from slmcheck.backends.environment import expected_environment, worker_threads
 from slmcheck.data import Splits, row_digest
 from slmcheck.data.checks import check_rows
 from slmcheck.data.tokenizers import read_tokenizer
@@ -181,7 +181,7 @@ def _predicted_rows(
     checkpoint: Checkpoint, examples: Sequence[Example], kind: PredictionKind, recipe: Recipe, workspace: Workspace
 ) -> Mapping[str, PredictedRow]:
     key, inputs = _prediction_set(checkpoint, kind, recipe, workspace)
-    here = this_environment(device=workspace.device, threads=worker_threads())
+    here = expected_environment(checkpoint, device=workspace.device, threads=worker_threads())
     stored = workspace.store.predictions(key, inputs)
 
     def missing(found: Mapping[str, PredictedRow]) -> list[Example]:

@@ -272,8 +272,6 @@ def _check_settings(name: str, settings: EvaluationSpec) -> None:
         problems.append(f"samples is {settings.samples}; 1, or more with a temperature above 0")
     if any(not stop for stop in settings.stop):
         problems.append("stop holds an empty string")
-    if settings.few_shot:
-        problems.append("few_shot is not offered; write the examples into data.text_template")
     if problems:
         raise RecipeError(
             f"Recipe '{name}' asks for texts in a way that cannot be done.\nevaluation: {'; '.join(problems)}."

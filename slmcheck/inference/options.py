@@ -188,12 +188,6 @@ def _one_begins_another(options: Sequence[tuple[int, ...]]) -> bool:
 
 
 def _check_settings(asked: Sequence[Asked], recipe: Recipe) -> None:
-    if recipe.evaluation.few_shot:
-        raise PredictionError(
-            f"Recipe '{recipe.name}' asks for {recipe.evaluation.few_shot} examples in the prompt "
-            "(evaluation.few_shot), which prediction does not offer.\n"
-            "Write the examples into data.text_template, or remove evaluation.few_shot."
-        )
     without = [row for row in asked if not row.example.option_texts]
     if without:
         raise PredictionError(

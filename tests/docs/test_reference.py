@@ -65,3 +65,8 @@ def test_every_public_name_is_documented() -> None:
 def test_every_explained_name_has_a_docstring() -> None:
     bare = [name for name in slmcheck.__all__ if name != "__version__" and not getattr(slmcheck, name).__doc__]
     assert bare == []
+
+
+def test_no_public_name_is_that_of_a_package() -> None:
+    packages = {path.name for path in (ROOT / "slmcheck").iterdir() if path.is_dir()}
+    assert packages.isdisjoint(slmcheck.__all__)

@@ -168,7 +168,6 @@ def test_an_error_of_a_thread_is_raised(two_threads, beginnings, recipe, ask, mo
         ({"temperature": 1.0, "top_p": 0.0}, "top_p is 0.0"),
         ({"samples": 2}, "samples is 2"),
         ({"stop": ("",)}, "empty string"),
-        ({"few_shot": 1}, "few_shot"),
     ],
 )
 def test_impossible_settings_are_named(model, beginnings, recipe, ask, settings, named):

@@ -174,11 +174,6 @@ def test_rows_without_options_are_named(model, recipe, ask):
         ask(model, [example], "options", recipe("classification"))
 
 
-def test_examples_in_the_prompt_are_refused(model, messages, recipe, ask):
-    with pytest.raises(PredictionError, match=r"evaluation\.few_shot"):
-        ask(model, rows(messages[:1]), "options", recipe("classification", few_shot=2))
-
-
 def test_no_rows_are_no_work(model, recipe, ask):
     assert ask(model, [], "options", recipe("classification")) == []
 
