@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
 from difflib import get_close_matches
+from functools import cached_property
 from typing import Literal
 
 from slmcheck import pipeline

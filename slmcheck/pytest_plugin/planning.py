@@ -11,6 +11,7 @@ import pytest
 from slmcheck import gates
 from slmcheck.data import load_splits
 from slmcheck.errors import SlmcheckError
+from slmcheck.evaluation.baseline import FOLDER
 from slmcheck.gates.planning import LEAST_RELEASE_PROBABILITY
 from slmcheck.metrics import METRICS
 from slmcheck.pytest_plugin.claims import Claim, claims_of
@@ -19,6 +20,7 @@ from slmcheck.pytest_plugin.options import SETTINGS
 from slmcheck.pytest_plugin.session import session_id, workspace_of
 from slmcheck.records import Recipe
 from slmcheck.storage import digest
+from slmcheck.storage.baselines import read_baseline
 
 _REFUSED = pytest.StashKey[str]()
 _PLANNED = pytest.StashKey["dict[Path, Planned]"]()
@@ -142,10 +144,20 @@ def _plan_claim(
         metric,
         rows,
         margin=None if claim.is_relative else claim.margin,
-        seed_sd=settings.seed_sds.get(metric.name),
+        seed_sd=settings.seed_sds.get(metric.name, _accepted_seed_sd(recipe, metric.name)),
         seeds=settings.seeds or recipe.seeds,
         alpha=settings.alpha,
     )
+
+
+def _accepted_seed_sd(recipe: Recipe, metric: str) -> float | None:
+    """How much seeds of the recipe differ, as its baseline knows; None where it does not."""
+    try:
+        file = read_baseline(recipe.directory / FOLDER, recipe.name.rpartition("/")[2])
+    except SlmcheckError:
+        return None  # no baseline yet, or a damaged one, which the fixture will tell
+    accepted = file.find(metric)
+    return accepted.seed_sd if accepted is not None else None
 
 
 def _rows(recipe: Recipe) -> int:
