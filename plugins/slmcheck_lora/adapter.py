@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from peft import LoraConfig, PeftModel, get_peft_model
 from torch import nn
 from transformers import PreTrainedModel
+from transformers.pytorch_utils import Conv1D
 
 from slmcheck.errors import RecipeError
 from slmcheck.records import Checkpoint
@@ -18,15 +19,19 @@ from slmcheck.training.loading import load_base_model
 from slmcheck.training.quiet import quiet_libraries
 from slmcheck_lora import LoraOptions
 
-HEADS = ("lm_head", "embed_tokens")
-
 
 def train_adapter(job: TrainingJob, options: LoraOptions) -> Checkpoint:
     """Load the base model, add the adapter, train, save the best weights."""
     base, tokenizer = load_base_model(job, frozen=True)
     check_targets(base, options, job)
-    with quiet_libraries():
-        model = add_adapter(base, options)
+    try:
+        with quiet_libraries():
+            model = add_adapter(base, options)
+    except ValueError as error:
+        raise RecipeError(
+            f"Recipe '{job.recipe.name}' cannot be trained: peft refuses its options.\n"
+            f"It says: {str(error).splitlines()[0]}\nLinear layers of the base model: {', '.join(linear_names(base))}."
+        ) from error
     supervised_loop(model, tokenizer, job)
     return save_adapter(model, job)
 
@@ -76,7 +81,7 @@ def check_targets(base: PreTrainedModel, options: LoraOptions, job: TrainingJob)
                 f"options.{option} names {_quoted(unmatched)}, but no layer of {job.recipe.base_model} has that name.\n"
                 f"Its linear layers: {', '.join(linear_names(base))}."
             )
-        tied = [name for name in names if name in HEADS and base.config.get_text_config().tie_word_embeddings]
+        tied = [name for name in names if name in tied_names(base)]
         if tied:
             problems.append(
                 f"options.{option} names {_quoted(tied)}, but this base model ties its head to its embeddings: "
@@ -88,18 +93,20 @@ def check_targets(base: PreTrainedModel, options: LoraOptions, job: TrainingJob)
 
 def linear_names(model: nn.Module) -> list[str]:
     """The last names of the linear layers, sorted."""
-    linear = (nn.Linear, *_conv1d())
+    linear = (nn.Linear, Conv1D)
     return sorted({name.rpartition(".")[2] for name, module in model.named_modules() if isinstance(module, linear)})
+
+
+def tied_names(model: PreTrainedModel) -> set[str]:
+    """The last names of head and embeddings where they share their weights; empty where they do not."""
+    embeddings, head = model.get_input_embeddings(), model.get_output_embeddings()
+    if head is None or head.weight is not embeddings.weight:
+        return set()
+    return {name.rpartition(".")[2] for name, module in model.named_modules() if module in (embeddings, head)}
 
 
 def _names(targets: str | tuple[str, ...]) -> tuple[str, ...]:
     return (targets,) if isinstance(targets, str) else targets
-
-
-def _conv1d() -> tuple[type[nn.Module], ...]:
-    from transformers.pytorch_utils import Conv1D
-
-    return (Conv1D,)
 
 
 def _matches(name: str, modules: dict[str, nn.Module]) -> bool:

@@ -10,7 +10,7 @@ from typing import ClassVar
 import pytest
 import torch
 from slmcheck_lora import LoraOptions, LoraTrainer
-from slmcheck_lora.adapter import add_adapter
+from slmcheck_lora.adapter import add_adapter, tied_names
 from transformers import AutoModelForCausalLM
 
 from slmcheck.errors import RecipeError
@@ -95,6 +95,16 @@ def test_every_wrong_name_is_listed_at_once(train) -> None:
 def test_layers_that_share_their_weights_are_refused(train, options) -> None:
     with pytest.raises(RecipeError, match="ties its head to its embeddings"):
         train(**options)
+
+
+def test_head_and_embeddings_of_every_architecture_are_known(random_model) -> None:
+    model = AutoModelForCausalLM.from_pretrained(random_model("gpt2"))
+    assert tied_names(model) == {"wte", "lm_head"}
+
+
+def test_a_layer_that_cannot_be_adapted_is_refused(train) -> None:
+    with pytest.raises(RecipeError, match="peft refuses its options"):
+        train(target_modules=["self_attn"])
 
 
 def test_a_single_name_is_a_list_of_one(train) -> None:

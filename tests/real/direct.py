@@ -21,6 +21,11 @@ def answers_of(predictions: Sequence[Prediction]) -> list[str]:
     return [item.prediction or WITHOUT_ANSWER for item in predictions]
 
 
+def texts_of(predictions: Sequence[Prediction]) -> list[str]:
+    """The documents of language modelling."""
+    return [str(item.row["text"]) for item in predictions]
+
+
 def by_sacrebleu(name: str, predictions: Sequence[Prediction]) -> float:
     """A corpus score of sacrebleu with its defaults.
 

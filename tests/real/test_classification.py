@@ -30,10 +30,9 @@ def test_the_validation_loss_falls(classifier: Run) -> None:
 def test_it_beats_the_most_frequent_class(classifier: Run) -> None:
     predictions = majority(classifier.splits.train, classifier.examples())
     truth, answers = references_of(predictions), answers_of(predictions)
-    low_balanced, _ = classifier.balanced_accuracy.interval
-    low_f1, _ = classifier.f1.interval
-    assert low_balanced > sklearn.balanced_accuracy_score(truth, answers)
-    assert low_f1 > sklearn.f1_score(truth, answers, average="macro", zero_division=0)
+    by_chance = float(sklearn.balanced_accuracy_score(truth, answers))
+    assert classifier.balanced_accuracy.at_least(by_chance, confidence=0.95)
+    assert classifier.f1.at_least(float(sklearn.f1_score(truth, answers, average="macro")), confidence=0.95)
 
 
 def test_it_beats_the_base_model(classifier: Run) -> None:
@@ -69,4 +68,4 @@ def test_a_second_opening_trains_and_predicts_nothing(classifier: Run, reopened:
 def test_all_weights_are_trained_in_full_and_few_with_lora(open_real: OpenRun) -> None:
     lora, full = open_real("sms_spam/lora").resources, open_real("sms_spam/full").resources
     assert full.trained_parameters == full.total_parameters == 260_032
-    assert lora.trained_parameters < lora.total_parameters
+    assert lora.total_parameters == 260_032 + (lora.trained_parameters or 0)

@@ -6,7 +6,7 @@ import pytest
 
 from slmcheck import Run
 from tests.real.conftest import OpenRun
-from tests.real.direct import perplexity_by_transformers
+from tests.real.direct import perplexity_by_transformers, texts_of
 from tests.real.learning import validation_losses
 
 pytestmark = [pytest.mark.real, pytest.mark.slow]
@@ -29,13 +29,13 @@ def test_it_beats_the_base_model(reader: Run) -> None:
 
 
 def test_documents_are_longer_than_the_context_too(reader: Run) -> None:
-    tokens = [item.tokens for item in reader.predictions()]
+    tokens = [item.tokens or 0 for item in reader.predictions()]
     assert min(tokens) < 512 < max(tokens)
 
 
 def test_perplexity_is_that_of_single_documents_in_transformers(reader: Run) -> None:
     predictions = reader.predictions()
-    losses, perplexity = perplexity_by_transformers(reader.checkpoint, [item.row["text"] for item in predictions])
+    losses, perplexity = perplexity_by_transformers(reader.checkpoint, texts_of(predictions))
     assert [item.nll for item in predictions] == pytest.approx(losses, rel=1e-5)
     assert float(reader.perplexity) == pytest.approx(perplexity, rel=1e-5)
 
@@ -43,7 +43,7 @@ def test_perplexity_is_that_of_single_documents_in_transformers(reader: Run) -> 
 def test_perplexity_of_the_base_model_is_that_of_transformers(reader: Run) -> None:
     predictions = reader.base.predictions()
     checkpoint = reader.base.subject.checkpoints[0]
-    losses, perplexity = perplexity_by_transformers(checkpoint, [item.row["text"] for item in predictions])
+    losses, perplexity = perplexity_by_transformers(checkpoint, texts_of(predictions))
     assert [item.nll for item in predictions] == pytest.approx(losses, rel=1e-5)
     assert float(reader.base.perplexity) == pytest.approx(perplexity, rel=1e-5)
 
