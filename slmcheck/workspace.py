@@ -6,8 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from slmcheck.backends.environment import this_environment
-from slmcheck.records import DeviceClass, Environment, Recipe
+from slmcheck.records import DeviceClass, Recipe, RunRecord
 from slmcheck.storage import Store
 from slmcheck.training import TrainingProgress
 
@@ -33,12 +32,10 @@ class Workspace:
     on_progress: Progress | None = None
     retrained: set[str] = field(default_factory=set)
     """Keys of the runs that this session trained again."""
+    siblings: dict[str, tuple[RunRecord, ...]] = field(default_factory=dict)
+    """Other seeds of a run in the store, by run key, as this session first found them."""
 
     @classmethod
     def at(cls, root: Path) -> Workspace:
         """The workspace of a project folder, with default permissions."""
         return cls(root=root, store=Store.locate(root))
-
-    def environment_for(self, recipe: Recipe) -> Environment:
-        """Where this session would train the recipe."""
-        return this_environment(device=self.device, threads=recipe.threads, bf16=recipe.bf16, fp16=recipe.fp16)

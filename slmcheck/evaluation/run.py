@@ -13,6 +13,7 @@ from slmcheck.errors import UndefinedScoreError
 from slmcheck.evaluation.views import Subject, View
 from slmcheck.gates import Score
 from slmcheck.records import Checkpoint, Environment, Finding, HistoryPoint, Recipe, Resources, RunRecord
+from slmcheck.training import training_environment
 from slmcheck.workspace import Workspace
 
 
@@ -159,5 +160,5 @@ def open_recipe(source: Recipe | Path | str, workspace: Workspace, *, seeds: int
 def _notes(record: RunRecord, workspace: Workspace) -> tuple[str, ...]:
     if not record.made_elsewhere:
         return ()
-    here = workspace.environment_for(record.recipe)
+    here = training_environment(record.recipe, workspace.device)
     return (f"trained on {record.environment}; this machine: {here}",)

@@ -20,6 +20,12 @@ LEAST_SEEDS = 3
 
 def siblings(run_key: str, workspace: Workspace) -> tuple[RunRecord, ...]:
     """Every stored run that differs from a run in nothing but its seed, one a seed, by seed."""
+    if run_key not in workspace.siblings:
+        workspace.siblings[run_key] = _siblings(run_key, workspace)
+    return workspace.siblings[run_key]
+
+
+def _siblings(run_key: str, workspace: Workspace) -> tuple[RunRecord, ...]:
     wanted = _without_seed(workspace.store.inputs_of(run_key))
     if wanted is None:
         return ()

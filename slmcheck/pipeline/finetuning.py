@@ -40,7 +40,7 @@ def finetune(recipe: Recipe, splits: Splits, workspace: Workspace) -> RunRecord:
         TrainingError: If the training ended without a result.
     """
     key, inputs = run_key(recipe, splits, workspace)
-    environment = workspace.environment_for(recipe)
+    environment = training.training_environment(recipe, workspace.device)
     again = workspace.retrain and key not in workspace.retrained
     found = None if again else _find(key, environment, workspace)
     if found is None:
@@ -69,7 +69,8 @@ def findings_of(key: str, workspace: Workspace) -> tuple[Finding, ...]:
 
 def _on_this_machine(checkpoint: Checkpoint, recipe: Recipe) -> Checkpoint:
     """An adapter with its base model where this machine has it; it may have been trained on another one."""
-    if checkpoint.kind != "adapter":
+    recorded = checkpoint.base_model
+    if checkpoint.kind != "adapter" or recorded is None or not recorded.startswith("/") or Path(recorded).is_dir():
         return checkpoint
     return replace(checkpoint, base_model=recipes.base_model_of(recipe).location)
 

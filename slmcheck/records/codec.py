@@ -72,6 +72,8 @@ def _read(kind: Any, value: Any, where: str) -> Any:
         return value if value in arguments else _fail(where, f"one of {arguments}", value)
     if origin is tuple:
         items = value if isinstance(value, list | tuple) else _fail(where, "a list", value)
+        if arguments[0] in (str, int) and all(type(item) is arguments[0] for item in items):
+            return tuple(items)  # ids, hashes and answers by the thousand
         return tuple(_read(arguments[0], item, f"{where}[{index}]") for index, item in enumerate(items))
     if origin is not None and issubclass(origin, Mapping):
         entries = value if isinstance(value, Mapping) else _fail(where, "a mapping", value)
