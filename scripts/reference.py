@@ -302,7 +302,7 @@ def _signature(name: str, found: object) -> str:
     text = f"{name}({', '.join(shown)}){returned}"
     if len(text) > WIDTH:
         text = f"{name}(\n" + "".join(f"    {item},\n" for item in shown) + f"){returned}"
-    return f"```python\n{text}\n```\n"
+    return f"```python\ndef {text}: ...\n```\n"
 
 
 def _annotation(annotation: object) -> str:

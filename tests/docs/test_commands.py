@@ -68,7 +68,9 @@ def run_block(block: Block, folder: Path) -> None:
         where = f"{block.page.relative_to(ROOT)}:{item.line}"
         asked = place + 1 < len(wanted) and wanted[place + 1].text == "echo $?"
         assert status == "0" or asked, f"{where}: '{item.text}' ended with status {status}\n{printed}"
-        assert matches(item.output, printed), f"{where}: '{item.text}' printed\n{printed}\nand the page says\n{item.output}"
+        assert matches(item.output, printed), (
+            f"{where}: '{item.text}' printed\n{printed}\nand the page says\n{item.output}"
+        )
         printed = rest
 
 

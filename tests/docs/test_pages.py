@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -105,6 +106,14 @@ def test_the_tree_leaves_no_folder_out(folder: str) -> None:
     there = {f"{path.name}/" for path in (ROOT / folder).iterdir() if path.is_dir() and not path.name.startswith(".")}
     listed = {name for name in tree()[folder] if name.endswith("/")}
     assert {name for name in there if name.strip("/") not in UNSAID and not is_ignored(name)} == listed
+
+
+def test_the_layers_on_the_page_are_those_that_are_checked() -> None:
+    (contract,) = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["tool"]["importlinter"]["contracts"]
+    # Names in brackets are places that are kept for later.
+    layers = [[name for name in layer.split(" | ") if not name.startswith("(")] for layer in contract["layers"]]
+    page = (ROOT / "docs" / "explanation" / "architecture.md").read_text(encoding="utf-8")
+    assert "".join(f"    {' | '.join(layer)}\n" for layer in layers if layer) in page
 
 
 def is_ignored(name: str) -> bool:
