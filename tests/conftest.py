@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy  # noqa: F401  pytester restores sys.modules, and numpy refuses to be loaded twice in one process
 import pytest
+from hypothesis import settings
 
 from tests.mood import Trained, train_into
 
@@ -16,6 +17,10 @@ os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
 pytest_plugins = ["pytester"]
+
+# CI tries the same examples each time, so that a change is judged and not the dice; elsewhere new ones are tried.
+settings.register_profile("slmcheck", deadline=None, derandomize=bool(os.environ.get("CI")))
+settings.load_profile("slmcheck")
 
 
 @pytest.fixture(scope="session")
