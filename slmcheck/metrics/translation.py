@@ -123,8 +123,9 @@ def _chrf_of_sum(word_order: int, beta: float = 2.0) -> ValueOfSum:
         weight = beta**2
         denominator = weight * precision + recall
         positive = denominator > 0
-        score = 100.0 * (1.0 + weight) * precision * recall / np.where(positive, denominator, 1.0)
-        return np.where(positive, score, 0.0)
+        # Times a hundred last, as sacrebleu does, so that the floats are the same.
+        score = (1.0 + weight) * precision * recall / np.where(positive, denominator, 1.0)
+        return np.where(positive, 100.0 * score, 0.0)
 
     return value
 

@@ -24,8 +24,9 @@ def account_of(run: Run) -> Account:
 
 def _lines(run: Run) -> Iterator[str]:
     took = run.resources
+    peak = (took.peak_memory_bytes or 0) / 2**20
     yield (
-        f"{took.seconds:.1f} s wall, {took.cpu_seconds:.1f} CPU s, {(took.peak_memory_bytes or 0) / 2**20:.0f} MiB peak, "
+        f"{took.seconds:.1f} s wall, {took.cpu_seconds:.1f} CPU s, {peak:.0f} MiB peak, "
         f"{took.tokens:,} tokens, {took.trained_parameters:,} of {took.total_parameters:,} parameters trained"
     )
     losses = [point.validation_loss for point in run.history if point.validation_loss is not None]

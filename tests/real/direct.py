@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from statistics import fmean
 
 from slmcheck.records import Checkpoint, Prediction
 
@@ -43,14 +42,15 @@ def by_sacrebleu(name: str, predictions: Sequence[Prediction]) -> float:
     return float(getattr(metrics, name)().corpus_score(answers_of(predictions), streams).score)
 
 
-def by_rouge_score(name: str, predictions: Sequence[Prediction]) -> float:
-    """The mean F-measure of rouge-score over rows, the best reference of each row counting."""
+def by_rouge_score(name: str, predictions: Sequence[Prediction]) -> dict[str, float]:
+    """The F-measure of rouge-score by example id, the best reference of each row counting."""
     from rouge_score.rouge_scorer import RougeScorer
 
     scorer = RougeScorer([name])
-    return fmean(
-        scorer.score_multi(item.references, item.prediction or WITHOUT_ANSWER)[name].fmeasure for item in predictions
-    )
+    return {
+        item.id: scorer.score_multi(item.references, item.prediction or WITHOUT_ANSWER)[name].fmeasure
+        for item in predictions
+    }
 
 
 def perplexity_by_transformers(checkpoint: Checkpoint, texts: Sequence[str]) -> tuple[list[float], float]:
