@@ -89,7 +89,9 @@ def _train(
     workspace: Workspace,
 ) -> RunRecord:
     base = recipes.base_model_of(recipe, file_digest=workspace.store.file_digest)
-    tokenizer = read_tokenizer(base.folder) if base.folder is not None else None
+    trains = training.find_trainer(recipe.trainer).trains
+    # Where nothing is learned no answer can be cut, and a judge without model libraries has no tokenizer.
+    tokenizer = read_tokenizer(base.folder) if trains and base.folder is not None else None
     findings = check_rows(recipe, splits, tokenizer)
     progress = workspace.on_progress
     with workspace.store.slot(environment.device, environment.threads):

@@ -3,8 +3,8 @@
 What the tests understand on a page:
 
 * A fence `console` is run: lines that begin with `$ ` are commands, the lines below one are what it prints. `...` is
-  any text, on a line of its own any lines. Numbers with a decimal point may have other digits, because they are those of
-  one machine. A command ends with status 0 unless the next one is `echo $?`.
+  any text, on a line of its own any lines. Numbers with a decimal point may have other digits, because they are those
+  of one machine. A command ends with status 0 unless the next one is `echo $?`.
 * `<!-- file: PATH -->` above a fence: the fence is the content of that file.
 * `<!-- continues: PAGE -->`: the commands start in the project that the commands of another page left.
 * `<!-- from: PAGE -->` above a fence: the fence is an excerpt of that page.

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.docs.reading import ROOT, Block, blocks, commands, continued, matches, pages
+from tests.docs.test_reference import load_script
 
 CONSOLE = [page for page in pages() if any(block.language == "console" for block in blocks(page))]
 MARK = "--- end of command, status "
@@ -107,3 +108,12 @@ def test_an_ellipsis_stands_for_text_or_for_lines() -> None:
     assert matches("first\n...\nlast", "first\na\nb\nlast")
     assert matches("report: .slmcheck/...", "report: .slmcheck/reports/2026")
     assert not matches("first\nlast", "first\na\nlast")
+
+
+def test_the_picture_of_the_readme_can_be_recorded(projects: Projects, tmp_path: Path) -> None:
+    project = projects.of(ROOT / "docs" / "tutorials" / "your-first-gate.md")
+    picture = tmp_path / "pictures" / "report.svg"
+    load_script("record_picture").main([str(project / ".slmcheck" / "reports" / "latest"), "--output", str(picture)])
+    shown = picture.read_text(encoding="utf-8")
+    assert shown.startswith("<svg")
+    assert str(project) not in shown

@@ -34,8 +34,10 @@ options: {predictions: ./answers.jsonl}
 """
 
 
-def run(*command: str, folder: Path) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([sys.executable, "-m", *command], cwd=folder, capture_output=True, text=True, check=False)
+def run(program: str, *arguments: str, folder: Path) -> subprocess.CompletedProcess[str]:
+    """Run a program of the environment, as its user would."""
+    command = [str(Path(sys.executable).parent / program), *arguments]
+    return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
 
 
 def write_rows(path: Path, rows: list[dict[str, str]]) -> None:
@@ -79,12 +81,8 @@ def test_no_model_library_came_with_it(library: str) -> None:
 
 
 def test_help_and_version(tmp_path: Path) -> None:
-    assert run("slmcheck.cli", "--help", folder=tmp_path).returncode == 0
-    assert (
-        run("slmcheck.cli", "--version", folder=tmp_path)
-        .stdout.strip()
-        .endswith(importlib.metadata.version("slmcheck"))
-    )
+    assert run("slmcheck", "--help", folder=tmp_path).returncode == 0
+    assert run("slmcheck", "--version", folder=tmp_path).stdout.strip().endswith(importlib.metadata.version("slmcheck"))
 
 
 def test_two_files_of_predictions_are_compared(tmp_path: Path) -> None:
@@ -92,13 +90,13 @@ def test_two_files_of_predictions_are_compared(tmp_path: Path) -> None:
     write_rows(tmp_path / "old.jsonl", saved(rows, 0))
     write_rows(tmp_path / "new.jsonl", saved(rows, 200))
     worse = run(
-        "slmcheck.cli", "compare", "old.jsonl", "new.jsonl", "--metric", "accuracy", "--margin", "0.01", "--json",
+        "slmcheck", "compare", "old.jsonl", "new.jsonl", "--metric", "accuracy", "--margin", "0.01", "--json",
         folder=tmp_path,
     )  # fmt: skip
     assert worse.returncode == 1, worse.stderr
     assert '"fail"' in worse.stdout
     same = run(
-        "slmcheck.cli", "compare", "old.jsonl", "old.jsonl", "--metric", "accuracy", "--margin", "0.01", folder=tmp_path
+        "slmcheck", "compare", "old.jsonl", "old.jsonl", "--metric", "accuracy", "--margin", "0.01", folder=tmp_path
     )
     assert same.returncode == 0, same.stderr
 
