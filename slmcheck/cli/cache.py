@@ -128,7 +128,8 @@ def _export(arguments: argparse.Namespace) -> Result:
         Path(arguments.output),
         checkpoint_keys=base_checkpoints_of_suites(folders, workspace),
     )
-    text = f"{arguments.output}: {len(keys)} recipes, {len(done.entries):,} entries, {megabytes(done.size_bytes)}."
+    recipes = f"{len(keys)} recipe{'s' if len(keys) != 1 else ''}"
+    text = f"{arguments.output}: {recipes}, {len(done.entries):,} entries, {megabytes(done.size_bytes)}."
     return Result(text=text, document=_carried(done))
 
 

@@ -43,6 +43,8 @@ class MetricInfo:
     signature: str = ""
     exact: bool = False
     """Measured without sampling error: sizes and counts."""
+    bounds: tuple[float, float] | None = None
+    """Smallest and largest possible value, where the unit does not say it; no interval reaches beyond them."""
 
     @property
     def change_scale(self) -> Scale:

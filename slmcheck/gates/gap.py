@@ -59,6 +59,7 @@ def gap_metric(metric: MetricInfo) -> MetricInfo:
         interval="influence",
         paired="influence",
         seed_sd=None,
+        bounds=None,
     )
 
 

@@ -77,6 +77,8 @@ def _level(evidence: Evidence, metric: MetricInfo, confidence: float) -> Level:
     low, high = (float(from_scale(np.asarray(centre + side * half), metric.scale)) for side in (-1, 1))
     if top is not None and 0.0 <= value <= top:
         low, high = max(low, 0.0), min(high, top)
+    if metric.bounds is not None:
+        low, high = max(low, metric.bounds[0]), min(high, metric.bounds[1])
     return Level(low=low, high=high, notes=notes)
 
 

@@ -113,8 +113,11 @@ def _no_worse_lines(told: Told) -> list[str]:
         seed_variance=told.comparison.seeds.variance.variance,
         alpha=told.alpha,
     )
-    # Where no example moved, the variance says nothing of how many would settle it.
-    if needed is not None and told.comparison.paired and needed > told.comparison.n:
+    if needed is not None and told.comparison.paired and needed <= told.comparison.n:
+        reach = told.units.sizes(_size(told, float(told.comparison.estimate.low)))[0] + told.units.unit
+        # The variance of examples that did not move says nothing of how many would settle it.
+        return [head, scores, f"hardly an example moved; these examples can prove a margin of {reach}"]
+    if needed is not None and told.comparison.paired:
         return [f"{head}; about {count(needed)} would", scores]
     return [head, scores, _provable(told)]
 

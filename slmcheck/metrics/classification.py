@@ -279,7 +279,7 @@ def _mcc_statistics(predictions: Sequence[Prediction]) -> Statistics:
 
 
 mcc = Metric(
-    info=MetricInfo(name="mcc", margin=0.02, signature="mcc|unparsable:one class|version:1"),
+    info=MetricInfo(name="mcc", margin=0.02, signature="mcc|unparsable:one class|version:1", bounds=(-1.0, 1.0)),
     statistics=_mcc_statistics,
     value_of_sum=_mcc,
     answers_only=True,

@@ -105,7 +105,8 @@ def _accept(recorder: Recorder, runs: Sequence[Run]) -> list[str]:
     for run in runs:
         try:
             accepted = accept(run, run.recipe.directory)
-            lines.append(f"accepted {len(accepted.scores)} scores as {header_of(accepted)}")
+            count = len(accepted.scores)
+            lines.append(f"accepted {count} score{'s' if count != 1 else ''} as {header_of(accepted)}")
         except SlmcheckError as error:
             lines.append(str(error))
     return lines

@@ -41,7 +41,7 @@ def to_json(value: object) -> Any:
         return {str(key): to_json(item) for key, item in value.items()}
     if isinstance(value, (frozenset, set)):
         return sorted(to_json(item) for item in value)
-    if isinstance(value, Sequence):
+    if isinstance(value, Sequence) and not isinstance(value, bytes | bytearray):
         return [to_json(item) for item in value]
     raise TypeError(f"{type(value).__name__} is no part of a record")
 
@@ -82,7 +82,8 @@ def _read(kind: Any, value: Any, where: str) -> Any:
         return Path(value)
     if kind is float and isinstance(value, int) and not isinstance(value, bool):
         return float(value)
-    return value if isinstance(value, kind) else _fail(where, kind.__name__, value)
+    is_kind = isinstance(value, kind) and (kind is bool or not isinstance(value, bool))
+    return value if is_kind else _fail(where, kind.__name__, value)
 
 
 def _read_union(arguments: tuple[Any, ...], value: Any, where: str) -> Any:

@@ -59,7 +59,7 @@ def test_damaged_predictions_are_missed_offline_and_made_again(mood: Project) ->
     ran = mood.pytest("mood")
     assert ran.status == 0, ran.text
     assert mood.report()["verdicts"][0]["n"] == 30
-    assert (quarantined(mood), mood.trainings) == (["predictions"], 0)
+    assert (set(quarantined(mood)), mood.trainings) == ({"predictions"}, 0)
     assert mood.pytest("--slm-offline", "mood").status == 0
 
 
@@ -112,7 +112,7 @@ def leave_a_merge_conflict(project: Project) -> None:
     ("change", "says", "remedy"),
     [
         (say_another_signature, "signature", "slmcheck baseline accept"),
-        (evaluate_on_other_rows, "0 of 30 examples are the same", "slmcheck baseline accept"),
+        (evaluate_on_other_rows, "share 0 of 30 examples", "slmcheck baseline accept"),
         (leave_a_merge_conflict, "an unresolved merge conflict", "git checkout --theirs"),
     ],
     ids=["another signature", "other rows", "a merge conflict"],

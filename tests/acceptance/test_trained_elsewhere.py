@@ -1,4 +1,4 @@
-"""A run trained on a GPU is gated, reported and accepted where there is no GPU, no model library, no network, no base."""
+"""A run trained on a GPU is gated, reported and accepted without a GPU, model libraries, a network or the base model."""
 
 from __future__ import annotations
 
@@ -17,7 +17,9 @@ from slmcheck.workspace import Workspace
 from tests.acceptance.project import Project
 from tests.mood import RECIPE, Trained, write_suite, write_tests
 
-CUDA = Environment(device="cuda", dtype="float32", threads=1, versions={"torch": "2.13.0+cu126", "transformers": "5.5.0"})
+CUDA = Environment(
+    device="cuda", dtype="float32", threads=1, versions={"torch": "2.13.0+cu126", "transformers": "5.5.0"}
+)
 NOT_HERE = "someone/mood-base@0123456789abcdef0123456789abcdef01234567"
 """A base model of a hub, pinned to a commit, whose files this machine does not have."""
 TESTS = """
@@ -68,7 +70,11 @@ def predictions_of(trained: Trained) -> list[tuple[list[PredictedRow], str, obje
     folders = sorted(path.parent for path in trained.store.glob("predictions/*/*/inputs.json"))
     store = Store(trained.store)
     return [
-        (list(store.predictions(path.name).read().values()), path.name, json.loads((path / "inputs.json").read_text())["inputs"])
+        (
+            list(store.predictions(path.name).read().values()),
+            path.name,
+            json.loads((path / "inputs.json").read_text())["inputs"],
+        )
         for path in folders
     ]
 

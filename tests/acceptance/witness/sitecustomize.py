@@ -1,8 +1,8 @@
 """Loaded by every interpreter of a session under test: notes each training process, forbids what the test forbids.
 
-    SLMCHECK_WITNESS            a folder: a training process leaves a file with its process id as the name
-    SLMCHECK_FORBIDDEN          names of modules, with commas between: importing one is an ImportError
-    SLMCHECK_FORBIDDEN_NETWORK  set: connecting anywhere is an OSError
+SLMCHECK_WITNESS            a folder: a training process leaves a file with its process id as the name
+SLMCHECK_FORBIDDEN          names of modules, with commas between: importing one is an ImportError
+SLMCHECK_FORBIDDEN_NETWORK  set: connecting anywhere is an OSError
 """
 
 from __future__ import annotations
