@@ -1,4 +1,4 @@
-"""A run trained on a GPU is gated, reported and accepted without a GPU, model libraries, a network or the base model."""
+"""A run trained on a GPU is gated, reported and accepted without a GPU, model library, network or base model."""
 
 from __future__ import annotations
 
