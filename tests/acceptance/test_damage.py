@@ -98,9 +98,10 @@ def say_another_signature(project: Project) -> None:
     header.write_text(json.dumps(value))
 
 
-def evaluate_on_other_rows(project: Project) -> None:
-    path = project.root / "mood" / "test.jsonl"
-    path.write_text(path.read_text().replace("note", "jotting"))
+def be_of_other_rows(project: Project) -> None:
+    _, examples = baseline_files(project)
+    lines = [json.loads(line) for line in examples.read_text().splitlines()]
+    examples.write_text("".join(json.dumps({**line, "id": f"other-{line['id']}"}) + "\n" for line in lines))
 
 
 def leave_a_merge_conflict(project: Project) -> None:
@@ -112,7 +113,7 @@ def leave_a_merge_conflict(project: Project) -> None:
     ("change", "says", "remedy"),
     [
         (say_another_signature, "signature", "slmcheck baseline accept"),
-        (evaluate_on_other_rows, "share 0 of 30 examples", "slmcheck baseline accept"),
+        (be_of_other_rows, "share 0 of 30 examples", "slmcheck baseline accept"),
         (leave_a_merge_conflict, "an unresolved merge conflict", "git checkout --theirs"),
     ],
     ids=["another signature", "other rows", "a merge conflict"],
