@@ -12,15 +12,19 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from slmcheck.evaluation import Baseline, Run, open_recipe
-    from slmcheck.evaluation.library import check, compare, evaluate, finetune, open_run, plan, report
+    from slmcheck.evaluation.library import check, compare, diagnose, evaluate, open_run, plan, report
+    from slmcheck.evaluation.together import together
     from slmcheck.gates import MetricInfo, Policy, Score, Verdict, judging
     from slmcheck.metrics import Metric, Statistics, metric
     from slmcheck.records import Prediction, Recipe
     from slmcheck.storage import Store
+    from slmcheck.studies.library import finetune
+    from slmcheck.training.custom_loss import LossBatch
     from slmcheck.workspace import Workspace
 
 _HOMES = {
     "Baseline": "slmcheck.evaluation",
+    "LossBatch": "slmcheck.training.custom_loss",
     "Metric": "slmcheck.metrics",
     "MetricInfo": "slmcheck.gates",
     "Policy": "slmcheck.gates",
@@ -34,18 +38,21 @@ _HOMES = {
     "Workspace": "slmcheck.workspace",
     "check": "slmcheck.evaluation.library",
     "compare": "slmcheck.evaluation.library",
+    "diagnose": "slmcheck.evaluation.library",
     "evaluate": "slmcheck.evaluation.library",
-    "finetune": "slmcheck.evaluation.library",
+    "finetune": "slmcheck.studies.library",
     "judging": "slmcheck.gates",
     "metric": "slmcheck.metrics",
     "open_recipe": "slmcheck.evaluation",
     "open_run": "slmcheck.evaluation.library",
     "plan": "slmcheck.evaluation.library",
     "report": "slmcheck.evaluation.library",
+    "together": "slmcheck.evaluation.together",
 }
 
 __all__ = [
     "Baseline",
+    "LossBatch",
     "Metric",
     "MetricInfo",
     "Policy",
@@ -60,6 +67,7 @@ __all__ = [
     "__version__",
     "check",
     "compare",
+    "diagnose",
     "evaluate",
     "finetune",
     "judging",
@@ -68,6 +76,7 @@ __all__ = [
     "open_run",
     "plan",
     "report",
+    "together",
 ]
 
 

@@ -10,9 +10,11 @@
     │   ├── UnknownMetricError         the task defines no metric of that name
     │   ├── UndefinedScoreError        the metric has no value on these predictions
     │   ├── ComparisonError            two scores cannot be compared
-    │   │   └── BaselineMismatchError  a baseline was made on other data or another signature
+    │   │   ├── BaselineMismatchError  a baseline was made on other data or another signature
+    │   │   └── MixedScoresError       an expression of scores that has no meaning
     │   ├── MissingBaselineError       no baseline was accepted yet
-    │   └── OfflineMissError           the store has no entry and making one was forbidden
+    │   ├── OfflineMissError           the store has no entry and making one was forbidden
+    │   └── OriginError                a release refuses an entry that a pull request made
     └── WorkError                      exit status 3: the work failed, the request was fine
         ├── TrainingError              a fine-tuning run ended without a result
         │   ├── TrainingKilledError    by a signal, the memory limit among them
@@ -21,7 +23,9 @@
         ├── CheckpointError            weights are missing, damaged or of another model
         ├── PredictionError            a model could not be evaluated
         ├── ExportError                no usable ONNX graph came out
+        ├── ServiceError               a service on the network refused or failed
         └── StoreError                 the store cannot be read or written
+            └── RemoteError            the remote of the store cannot be read or written
 
 A message has up to four lines: what is wrong, where, what was expected, what to do next.
 """
@@ -77,12 +81,20 @@ class BaselineMismatchError(ComparisonError):
     """A baseline was made on other data or with another signature."""
 
 
+class MixedScoresError(ComparisonError, TypeError):
+    """An expression mixes what cannot be mixed, two metrics say; a TypeError too, as Python has it for operators."""
+
+
 class MissingBaselineError(InputError):
     """No baseline was accepted yet."""
 
 
 class OfflineMissError(InputError):
     """The store has no such entry, and making it was forbidden."""
+
+
+class OriginError(InputError):
+    """A release needs an entry that a pull request made, and refuses it."""
 
 
 class WorkError(SlmcheckError):
@@ -117,5 +129,13 @@ class ExportError(WorkError):
     """No usable ONNX graph came out of an export."""
 
 
+class ServiceError(WorkError):
+    """A service on the network refused or failed."""
+
+
 class StoreError(WorkError):
     """The store cannot be read or written."""
+
+
+class RemoteError(StoreError):
+    """The remote of the store is down, too slow, full, or cannot be read or written."""

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from slmcheck.backends.base_identity import check_base
 from slmcheck.backends.checkpoint_files import check_weights
-from slmcheck.data.hub_cache import cached_commit, snapshot_folder
+from slmcheck.data.hub_cache import cached_commit, gated_text, snapshot_folder
 from slmcheck.errors import CheckpointError, MissingExtraError
 from slmcheck.inference import read_saved_predictions
 from slmcheck.recipes import base_model_of
@@ -17,9 +17,8 @@ from slmcheck.recipes.base_models import base_model_problem, sha256_of
 from slmcheck.records import Checkpoint, Recipe
 from slmcheck.storage import digest
 from slmcheck.training import TrainingJob, adapter_checkpoint
-from slmcheck.training.history import FILE_NAME, HistoryWriter
+from slmcheck.training.traces import TrainingTrace, read_trace, write_trace
 from slmcheck_pretrained import PretrainedOptions
-from slmcheck_pretrained.trainer_state import TrainingTrace, read_trace
 
 PREDICTIONS = "predictions.jsonl"
 
@@ -61,7 +60,7 @@ def adopt(job: TrainingJob, options: PretrainedOptions) -> Checkpoint:
         checkpoint, trace = _adapter(job, options, options.adapter)
     else:
         checkpoint, trace = _model(job, options)
-    _write_history(job, trace)
+    write_trace(job.output_dir, trace, engine="trained elsewhere")
     return checkpoint
 
 
@@ -117,12 +116,14 @@ def _adapter_folder(recipe: Recipe, name: str) -> Path:
             f"Fetching the adapter '{name}' needs huggingface_hub, which is not installed.\n"
             "Install it: pip install 'slmcheck[train]'"
         ) from error
-    from huggingface_hub.errors import HfHubHTTPError, OfflineModeIsEnabled
+    from huggingface_hub.errors import GatedRepoError, HfHubHTTPError, OfflineModeIsEnabled
 
     try:
         return Path(
             snapshot_download(repository, revision=revision or None, allow_patterns=["*.json", "*.safetensors"])
         )
+    except GatedRepoError as error:
+        raise CheckpointError(f"{recipe.name}: adapter {gated_text('models', repository)}") from error
     except (HfHubHTTPError, OfflineModeIsEnabled, OSError) as error:
         raise CheckpointError(
             f"{recipe.name}: the adapter '{name}' is not on this machine and the hub gave no answer.\n"
@@ -133,16 +134,3 @@ def _adapter_folder(recipe: Recipe, name: str) -> Path:
 
 def _is_folder(name: str) -> bool:
     return name.startswith((".", "/"))
-
-
-def _write_history(job: TrainingJob, trace: TrainingTrace) -> None:
-    history = HistoryWriter(job.output_dir / FILE_NAME, keep_until=None)
-    history.write("start", {"engine": "trained elsewhere", "total_steps": trace.total_steps})
-    for note in trace.notes:
-        history.write("note", {"text": note})
-    for point in trace.points:
-        history.write_point("eval" if point.train_loss is None else "step", point)
-    history.write(
-        "end", {"last_step": trace.last_step, "best_step": trace.best_step, "stopped_early": trace.stopped_early}
-    )
-    history.close()

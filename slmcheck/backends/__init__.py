@@ -2,13 +2,14 @@
 
 from slmcheck.backends.environment import expected_environment
 from slmcheck.backends.layout import SHARED_FROM, common_beginning
-from slmcheck.backends.loading import load, load_merged
+from slmcheck.backends.loading import load, load_base_alone, load_merged, load_side_by_side
 from slmcheck.backends.memory import free_memory, is_out_of_memory
-from slmcheck.backends.protocol import Decoder, LanguageModel, PaddedBatch, TokenTree
+from slmcheck.backends.protocol import Decoder, GivesLogits, LanguageModel, PaddedBatch, TokenTree
 
 __all__ = [
     "SHARED_FROM",
     "Decoder",
+    "GivesLogits",
     "LanguageModel",
     "PaddedBatch",
     "TokenTree",
@@ -17,5 +18,7 @@ __all__ = [
     "free_memory",
     "is_out_of_memory",
     "load",
+    "load_base_alone",
     "load_merged",
+    "load_side_by_side",
 ]

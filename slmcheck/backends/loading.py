@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
 from slmcheck.backends.protocol import LanguageModel
 from slmcheck.errors import CheckpointError
 from slmcheck.records import Checkpoint, DeviceClass
+
+if TYPE_CHECKING:
+    from slmcheck.backends.side_by_side import SideBySide
 
 
 def load(checkpoint: Checkpoint, *, device: DeviceClass = "cpu", threads: int = 1) -> LanguageModel:
@@ -44,3 +50,42 @@ def load_merged(checkpoint: Checkpoint, *, threads: int = 1) -> LanguageModel:
     from slmcheck.backends.pytorch_loading import load_pytorch_merged
 
     return load_pytorch_merged(checkpoint, threads=threads)
+
+
+def load_side_by_side(
+    checkpoints: Mapping[str, Checkpoint], *, device: DeviceClass = "cpu", threads: int = 1
+) -> SideBySide:
+    """Several adapters on one base model in memory, switched from batch to batch or from row to row.
+
+    Args:
+        checkpoints: Adapters by name.
+        device: Where they run.
+        threads: Threads of this process that may ask at once.
+
+    Raises:
+        InputError: If they are no adapters of one base model, or of kinds that cannot stand beside each other.
+        CheckpointError: If weights are unusable.
+    """
+    from slmcheck.backends.side_by_side import SideBySide
+
+    return SideBySide(checkpoints, device=device, threads=threads)
+
+
+def load_base_alone(checkpoint: Checkpoint, *, device: DeviceClass = "cpu", threads: int = 1) -> LanguageModel:
+    """The base model of an adapter without the adapter: quantised where the adapter was trained on it so.
+
+    Args:
+        checkpoint: The adapter.
+        device: Where it runs.
+        threads: Threads of this process that forward passes may use.
+
+    Raises:
+        CheckpointError: If its weights are unusable.
+    """
+    import torch
+
+    from slmcheck.backends.pytorch_loading import engine_of, load_base_of, quiet, ready
+
+    with quiet():
+        model = ready(load_base_of(checkpoint, torch.float32, device=device)).to(device)
+    return engine_of(checkpoint, model, device=device, threads=threads)

@@ -31,16 +31,25 @@ class PaddedModel:
 
     backend = "pytorch"
     shares_beginnings = False
+    pads_left = True
 
     def __init__(
-        self, model: PreTrainedModel, tokenizer: TextTokenizer, facts: ModelFacts, *, rows_alone: bool
+        self,
+        model: PreTrainedModel,
+        tokenizer: TextTokenizer,
+        facts: ModelFacts,
+        *,
+        rows_alone: bool,
+        remembers: bool = True,
     ) -> None:
+        """Wrap `model`; without `remembers` every step of a generation reads the whole text again."""
         self.tokenizer, self.checkpoint_key, self.environment = tokenizer, facts.checkpoint_key, facts.environment
         self.eos_ids, self.context_tokens, self.rows_alone = facts.eos_ids, facts.context_tokens, rows_alone
         self.vocabulary_size = facts.vocabulary_size
         self.workers = 1  # architectures of this kind may keep state in their modules
         self.engine = "one row a forward pass" if rows_alone else "padded: right-padded rows"
         self._model, self._device = model, model.device
+        self._remembers = remembers and not rows_alone
         self._keeps_logits = "logits_to_keep" in inspect.signature(model.forward).parameters
 
     def log_probabilities(self, trees: Sequence[TokenTree]) -> list[NDArray[np.float64]]:
@@ -68,7 +77,7 @@ class PaddedModel:
 
     def decoder(self, *, rows: int, length: int) -> Decoder:
         """See `LanguageModel`; rows advance one by one."""
-        return RowDecoder(self._model, rows=rows, remembers=not self.rows_alone)
+        return RowDecoder(self._model, rows=rows, remembers=self._remembers)
 
     def _passes(
         self, sequences: Sequence[Sequence[int]], needed_from: Sequence[int]

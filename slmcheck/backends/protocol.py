@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -129,6 +129,8 @@ class LanguageModel(Protocol):
     """Whether a sequence must not share a forward pass with others."""
     shares_beginnings: bool
     """Whether what all trees of a forward pass begin with is read once."""
+    pads_left: bool
+    """Whether padding may stand before a row; some graphs count their mask from the left."""
 
     def log_probabilities(self, trees: Sequence[TokenTree]) -> list[NDArray[np.float64]]:
         """Natural-log probability of each tree's targets, in one forward pass; one array (questions,) a tree."""
@@ -140,4 +142,15 @@ class LanguageModel(Protocol):
 
     def decoder(self, *, rows: int, length: int) -> Decoder:
         """An empty decoder for up to `rows` sequences of up to `length` tokens at a time."""
+        ...
+
+
+@runtime_checkable
+class GivesLogits(LanguageModel, Protocol):
+    """A model that gives the logits at every node of token trees in the pass that answers their questions."""
+
+    def log_probabilities_and_logits(
+        self, trees: Sequence[TokenTree]
+    ) -> tuple[list[NDArray[np.float64]], list[NDArray[np.float32]]]:
+        """As `LanguageModel.log_probabilities`, and one array (nodes, vocabulary) a tree."""
         ...

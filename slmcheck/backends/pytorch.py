@@ -32,6 +32,7 @@ class PackedModel:
     engine = "packed: sequences end to end, attention per sequence"
     rows_alone = False
     shares_beginnings = True
+    pads_left = True
 
     def __init__(self, model: PreTrainedModel, tokenizer: TextTokenizer, head: LanguageHead, facts: ModelFacts) -> None:
         self.tokenizer, self.checkpoint_key, self.environment = tokenizer, facts.checkpoint_key, facts.environment

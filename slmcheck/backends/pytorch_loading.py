@@ -7,8 +7,10 @@ base weights; here that is an error. A leaf module: it imports torch and transfo
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+import warnings
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -23,12 +25,17 @@ from slmcheck.backends.facts import ModelFacts
 from slmcheck.backends.padded import PaddedModel
 from slmcheck.backends.protocol import LanguageModel
 from slmcheck.backends.pytorch_probe import packed_if_equal
+from slmcheck.data.hub_cache import gated_text
 from slmcheck.data.tokenizers import TextTokenizer, as_text_tokenizer, read_tokenizer
 from slmcheck.errors import CheckpointError, InputError
 from slmcheck.records import Checkpoint, DeviceClass
 
 if TYPE_CHECKING:
     from peft import PeftModel
+
+    from slmcheck.backends.bottleneck import Bottlenecked
+
+logging.getLogger("bitsandbytes").setLevel(logging.ERROR)  # peft imports it, and it announces what it looked for
 
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 LENGTH_DEPENDENT_ROPE = {"dynamic", "longrope"}
@@ -41,31 +48,60 @@ def load_pytorch(checkpoint: Checkpoint, *, device: DeviceClass, threads: int) -
     _check_device(device)
     with quiet():
         if checkpoint.kind == "adapter":
-            model = load_with_adapter(checkpoint, dtype).get_base_model()  # the adapter's layers are in it
+            adapted = load_with_adapter(checkpoint, dtype, device=device)
+            if is_prompt(adapted):
+                return with_virtual_tokens(checkpoint, adapted.to(device), device=device, threads=threads)
+            model = adapted.get_base_model()  # the adapter's layers are in it
         else:
             model = load_base(str(checkpoint.path), dtype, checkpoint.trust_remote_code)
-    return _engine(checkpoint, ready(model).to(device), device=device, threads=threads)
+    return engine_of(checkpoint, ready(model).to(device), device=device, threads=threads)
 
 
 def load_pytorch_merged(checkpoint: Checkpoint, *, threads: int) -> LanguageModel:
     """See `slmcheck.backends.load_merged`."""
-    return _engine(checkpoint, load_merged(checkpoint), device="cpu", threads=threads)
+    return engine_of(checkpoint, load_merged(checkpoint), device="cpu", threads=threads)
 
 
-def _engine(checkpoint: Checkpoint, model: PreTrainedModel, *, device: DeviceClass, threads: int) -> LanguageModel:
+def engine_of(checkpoint: Checkpoint, model: PreTrainedModel, *, device: DeviceClass, threads: int) -> LanguageModel:
+    """The fastest way of asking a model in memory that gives what plain forward passes give."""
     if device == "cpu" and torch.get_num_threads() != 1:
         torch.set_num_threads(1)  # batches run side by side instead: faster, and equal to one thread bit for bit
+    tokenizer, facts = _facts(checkpoint, model, device=device, threads=threads)
+    if _rope_type(model) in LENGTH_DEPENDENT_ROPE:
+        return PaddedModel(model, tokenizer, facts, rows_alone=True)
+    return packed_if_equal(model, tokenizer, facts) or PaddedModel(model, tokenizer, facts, rows_alone=False)
+
+
+def is_prompt(model: PeftModel | Bottlenecked) -> bool:
+    """Whether an adapter stands before each text as virtual tokens, in place of changing layers."""
+    return bool(getattr(model, "active_peft_config", None) and model.active_peft_config.is_prompt_learning)
+
+
+def with_virtual_tokens(
+    checkpoint: Checkpoint, model: PeftModel, *, device: DeviceClass, threads: int
+) -> LanguageModel:
+    """A model whose adapter stands before each text as virtual tokens; it is asked in padded rows."""
+    from slmcheck.backends.virtual_tokens import VirtualTokens
+
+    base = ready(model.get_base_model())
+    tokenizer, facts = _facts(checkpoint, base, device=device, threads=threads)
+    virtual = VirtualTokens(model.eval())
+    if facts.context_tokens is not None:
+        facts = replace(facts, context_tokens=facts.context_tokens - virtual.tokens)
+    return PaddedModel(virtual, tokenizer, facts, rows_alone=False, remembers=False)
+
+
+def _facts(
+    checkpoint: Checkpoint, model: PreTrainedModel, *, device: DeviceClass, threads: int
+) -> tuple[TextTokenizer, ModelFacts]:
     tokenizer = load_tokenizer(checkpoint)
-    facts = ModelFacts(
+    return tokenizer, ModelFacts(
         checkpoint_key=checkpoint.key,
         environment=expected_environment(checkpoint, device=device, threads=threads),
         eos_ids=eos_ids_of(model, tokenizer),
         context_tokens=context_of(model),
         vocabulary_size=int(model.get_output_embeddings().weight.shape[0]),
     )
-    if _rope_type(model) in LENGTH_DEPENDENT_ROPE:
-        return PaddedModel(model, tokenizer, facts, rows_alone=True)
-    return packed_if_equal(model, tokenizer, facts) or PaddedModel(model, tokenizer, facts, rows_alone=False)
 
 
 def load_merged(checkpoint: Checkpoint) -> PreTrainedModel:
@@ -77,7 +113,15 @@ def load_merged(checkpoint: Checkpoint) -> PreTrainedModel:
     with quiet():
         if checkpoint.kind != "adapter":
             return ready(load_base(str(checkpoint.path), torch.float32, checkpoint.trust_remote_code))
-        adapted = load_with_adapter(checkpoint, torch.float32)
+        adapted = load_with_adapter(checkpoint, torch.float32, plain=True)
+        if is_prompt(adapted):
+            raise CheckpointError(
+                f"The adapter {checkpoint.path} learns virtual tokens, which cannot be merged into its base model.\n"
+                "So it has no ONNX export: its checkpoint runs in PyTorch, beside its base model.\n"
+                "To deploy one graph, train another method: lora, or trainer adapters with method dora or bottleneck."
+            )
+        if not hasattr(adapted, "merge_and_unload"):
+            return ready(adapted.get_base_model())  # small networks between the layers: they stay where they are
         try:
             return ready(adapted.merge_and_unload(safe_merge=True))
         except (AttributeError, NotImplementedError, ValueError) as error:
@@ -94,8 +138,16 @@ def ready(model: PreTrainedModel) -> PreTrainedModel:
     return model.eval().requires_grad_(False)
 
 
-def load_base(source: str, dtype: torch.dtype, trust_remote_code: bool) -> PreTrainedModel:
+def load_base(
+    source: str, dtype: torch.dtype, trust_remote_code: bool, *, placed: Mapping[str, object] | None = None
+) -> PreTrainedModel:
     """A causal language model of a folder or hub id, complete and in `dtype`.
+
+    Args:
+        source: Folder or hub id.
+        dtype: Of the weights.
+        trust_remote_code: Whether code of the model may run.
+        placed: How to quantise the weights and where to put them, as transformers takes it.
 
     Raises:
         CheckpointError: If weights are missing, damaged, pickled, or do not fill the architecture.
@@ -111,8 +163,10 @@ def load_base(source: str, dtype: torch.dtype, trust_remote_code: bool) -> PreTr
             use_safetensors=True,
             trust_remote_code=trust_remote_code,
             output_loading_info=True,
+            **(placed or {}),
         )
     except (OSError, ValueError, RuntimeError, ImportError) as error:
+        refuse_gated(name, error)
         raise CheckpointError(
             f"The model {source} cannot be loaded: {_first_line(error)}\n"
             "Expected a causal language model that transformers saved, with config.json and safetensors.\n"
@@ -127,17 +181,50 @@ def load_base(source: str, dtype: torch.dtype, trust_remote_code: bool) -> PreTr
     return model
 
 
-def load_with_adapter(checkpoint: Checkpoint, dtype: torch.dtype) -> PeftModel:
-    """An adapter on its base model.
+def refuse_gated(name: str, error: BaseException) -> None:
+    """Say where a licence is accepted, if that is why the hub gave nothing.
+
+    Raises:
+        CheckpointError: If it is.
+    """
+    if "gated repo" in str(error).lower() or type(error).__name__ == "GatedRepoError":
+        raise CheckpointError(gated_text("models", name)) from error
+
+
+def load_with_adapter(
+    checkpoint: Checkpoint, dtype: torch.dtype, *, device: DeviceClass = "cpu", plain: bool = False
+) -> PeftModel | Bottlenecked:
+    """An adapter on its base model, which is quantised where the adapter was trained on a quantised one.
+
+    Args:
+        checkpoint: The adapter.
+        dtype: Of the base model's weights.
+        device: Where a quantised base model is put.
+        plain: Unfold quantised weights, so that the adapter can be merged.
 
     Raises:
         CheckpointError: If either is unusable or they do not belong together.
+        MissingExtraError: If the base model is quantised and bitsandbytes is not installed.
     """
     from slmcheck.backends.adapters import load_adapter
 
-    name = _base_of(checkpoint)
-    base = load_base(name, dtype, checkpoint.trust_remote_code)
+    name = base_of(checkpoint)
+    base = load_base_of(checkpoint, dtype, device=device, plain=plain)
     return load_adapter(checkpoint.path, base, base_folder=folder_of(name), base_name=name)
+
+
+def load_base_of(
+    checkpoint: Checkpoint, dtype: torch.dtype, *, device: DeviceClass = "cpu", plain: bool = False
+) -> PreTrainedModel:
+    """The base model of an adapter as the adapter needs it; arguments and errors as of `load_with_adapter`."""
+    from slmcheck.backends.quantized import dequantized, load_quantized, read_quantization
+
+    name, quantization = base_of(checkpoint), read_quantization(checkpoint.path)
+    if quantization is None:
+        return load_base(name, dtype, checkpoint.trust_remote_code)
+    trust = checkpoint.trust_remote_code
+    model = load_quantized(name, quantization, trust_remote_code=trust, device=device, compute=dtype)
+    return dequantized(model) if plain else model
 
 
 def folder_of(source: str) -> Path:
@@ -170,6 +257,7 @@ def load_tokenizer(checkpoint: Checkpoint) -> TextTokenizer:
             trust = checkpoint.trust_remote_code
             return as_text_tokenizer(AutoTokenizer.from_pretrained(name, revision=revision, trust_remote_code=trust))
     except (OSError, ValueError, InputError) as error:
+        refuse_gated(name, error)
         raise CheckpointError(
             f"The tokenizer of {source} cannot be loaded: {_first_line(error)}\n"
             "Expected tokenizer.json and tokenizer_config.json beside the weights."
@@ -207,13 +295,16 @@ def split_revision(source: str) -> tuple[str, str]:
 def quiet() -> Iterator[None]:
     """No progress bars and no warnings of the loading libraries: what they would warn of is checked."""
     bars = transformers.utils.logging.is_progress_bar_enabled()
-    loggers = [logging.getLogger(name) for name in ("transformers", "peft")]
+    loggers = [logging.getLogger(name) for name in ("transformers", "peft", "bitsandbytes")]
     levels = [logger.level for logger in loggers]
     transformers.utils.logging.disable_progress_bar()
     for logger in loggers:
         logger.setLevel(logging.ERROR)
     try:
-        yield
+        with warnings.catch_warnings():
+            # What peft finds installed (bitsandbytes) is imported with it, and parts of torch that warn of themselves.
+            warnings.simplefilter("ignore", DeprecationWarning)
+            yield
     finally:
         for logger, level in zip(loggers, levels, strict=True):
             logger.setLevel(level)
@@ -224,7 +315,7 @@ def quiet() -> Iterator[None]:
 def tokenizer_source(checkpoint: Checkpoint) -> str:
     """Folder or hub id of a checkpoint's tokenizer: its own, else that of its base model."""
     own = (checkpoint.path / "tokenizer.json").is_file()
-    return _base_of(checkpoint) if checkpoint.kind == "adapter" and not own else str(checkpoint.path)
+    return base_of(checkpoint) if checkpoint.kind == "adapter" and not own else str(checkpoint.path)
 
 
 def _check_device(device: DeviceClass) -> None:
@@ -237,7 +328,12 @@ def _check_device(device: DeviceClass) -> None:
         )
 
 
-def _base_of(checkpoint: Checkpoint) -> str:
+def base_of(checkpoint: Checkpoint) -> str:
+    """Folder or hub id of an adapter's base model.
+
+    Raises:
+        CheckpointError: If it names none.
+    """
     if checkpoint.base_model is None:
         raise CheckpointError(
             f"The adapter {checkpoint.path} comes without its base model.\n"

@@ -28,6 +28,8 @@ class Row:
     seen: int
     """Tokens of the trunk that stand before it."""
     tokens: list[int]
+    nodes: list[int]
+    """The node of each token in its tree."""
     questions: list[Question]
 
     @property
@@ -51,7 +53,7 @@ def trunk_rows(trees: Sequence[TokenTree]) -> tuple[list[Row], list[Row]]:
             for number, (node, target) in enumerate(zip(tree.asked, tree.targets, strict=True))
             if node < trunk
         ]
-        trunks.append(Row(index, 0, tree.tokens[:trunk].tolist(), questions))
+        trunks.append(Row(index, 0, tree.tokens[:trunk].tolist(), list(range(trunk)), questions))
         branches.extend(_rows(index, tree, trunk=trunk))
     return trunks, branches
 
@@ -65,7 +67,7 @@ def _rows(index: int, tree: TokenTree, *, trunk: int) -> list[Row]:
             continue
         path = [node for node in tree.path(end) if node >= trunk]
         located.update({node: (len(rows), place) for place, node in enumerate(path)})
-        rows.append(Row(index, int(tree.parents[path[0]]) + 1, tree.tokens[path].tolist(), []))
+        rows.append(Row(index, int(tree.parents[path[0]]) + 1, tree.tokens[path].tolist(), path, []))
     for number, (node, target) in enumerate(zip(tree.asked.tolist(), tree.targets.tolist(), strict=True)):
         if node >= trunk:
             row, place = located[node]

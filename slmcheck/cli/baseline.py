@@ -1,4 +1,4 @@
-"""`slmcheck baseline`: accept, show and compare the committed scores of a run."""
+"""`slmcheck baseline`: accept, show and compare the committed scores of a run, through its history and its merges."""
 
 from __future__ import annotations
 
@@ -7,12 +7,14 @@ from pathlib import Path
 
 from slmcheck.cli.options import RUN_HELP, add_work_options, workspace_of
 from slmcheck.cli.output import Result, say, table
-from slmcheck.cli.parsing import Parser
+from slmcheck.cli.parsing import Parser, comma_separated
+from slmcheck.cli.releases import change_line, log, settle
 from slmcheck.cli.scores import changed_document, changes_text, flips_document
 from slmcheck.errors import ComparisonError, MissingBaselineError
-from slmcheck.evaluation.baseline import FOLDER, Acceptance, Baseline, accept, header_of, replace_baseline
+from slmcheck.evaluation.accepting import Acceptance, accept, accepted_before, header_of, replace_baseline
+from slmcheck.evaluation.baseline import FOLDER, Baseline
 from slmcheck.evaluation.comparing import compare_sides
-from slmcheck.evaluation.library import report_folder
+from slmcheck.evaluation.library import accepted_file
 from slmcheck.evaluation.opening import open_run, recipe_meant, recipe_view
 from slmcheck.records import Json, to_json
 from slmcheck.storage import BaselineScore, read_baseline
@@ -21,6 +23,8 @@ EXAMPLES = """\
   slmcheck baseline accept phrase_tone/lora                       what the store holds of the run becomes the baseline
   slmcheck baseline accept phrase_tone/lora --from slm-report     what CI measured, without store, GPU or torch
   slmcheck baseline show phrase_tone/lora
+  slmcheck baseline log phrase_tone/lora                          every release: primary scores, who accepted it and why
+  slmcheck baseline resolve phrase_tone/lora                      after a merge of two accepts: judge both, write one
   slmcheck baseline diff phrase_tone/lora                         the run against what was accepted"""
 
 
@@ -42,6 +46,7 @@ def add_arguments(parser: Parser) -> None:
     accepting.add_argument(
         "--accept-regression", metavar="REASON", help="accept although a score became worse; the reason is kept"
     )
+    accepting.add_argument("--reason", metavar="TEXT", default="", help="why this run is accepted; kept in the file")
     accepting.add_argument("--anchor", action="store_true", help="write the pinned first release (baseline.anchor)")
     accepting.add_argument("--private", action="store_true", help="keep answers as hashes only")
     showing = commands.add_parser("show", help="what was accepted", description="What was accepted, when and of what.")
@@ -53,25 +58,54 @@ def add_arguments(parser: Parser) -> None:
     differing.add_argument("run", metavar="RUN", help=RUN_HELP)
     differing.add_argument("--anchor", action="store_true", help="against the pinned first release")
     add_work_options(differing)
+    logging = commands.add_parser(
+        "log", help="every release with its scores", description="The accepted baselines in the history of git."
+    )
+    logging.add_argument("run", metavar="RUN", help=RUN_HELP)
+    logging.add_argument(
+        "--metric",
+        action="append",
+        type=comma_separated,
+        metavar="NAME",
+        help="which scores; may be repeated (default: those of gates marked slm_primary)",
+    )
+    logging.add_argument("--anchor", action="store_true", help="the pinned first release")
+    resolving = commands.add_parser(
+        "resolve",
+        help="judge both sides of a merge again and write one",
+        description="Write the baseline that git could not merge: the run of the merged recipe, judged against both.",
+    )
+    resolving.add_argument("run", metavar="RUN", help=RUN_HELP)
+    resolving.add_argument(
+        "--from", dest="source", metavar="REPORT_DIR", help="what a session measured of the merged recipe"
+    )
+    resolving.add_argument("--take", choices=("ours", "theirs"), help="take a side as it is")
+    resolving.add_argument(
+        "--accept-regression", metavar="REASON", help="accept although a score became worse; the reason is kept"
+    )
+    resolving.add_argument("--anchor", action="store_true", help="the pinned first release")
 
 
 def execute(arguments: argparse.Namespace) -> Result:
-    """Accept, show or compare."""
-    return {"accept": _accept, "show": _show, "diff": _diff}[arguments.subcommand](arguments)
+    """Accept, show, compare, list or resolve; a regression that is refused is status 1."""
+    commands = {"accept": _accept, "show": _show, "diff": _diff, "log": log, "resolve": settle}
+    try:
+        return commands[arguments.subcommand](arguments)
+    except ComparisonError as error:
+        if arguments.subcommand not in ("accept", "resolve"):
+            raise
+        say(str(error))
+        return Result(text="", document={"accepted": False, "reason": str(error)}, status=1)
 
 
 def _accept(arguments: argparse.Namespace) -> Result:
-    try:
-        accepted = _accepted(arguments)
-    except ComparisonError as error:
-        say(str(error))
-        return Result(text="", document={"accepted": False, "reason": str(error)}, status=1)
+    accepted = _accepted(arguments)
     before = {verdict.record.metric: verdict for verdict in accepted.verdicts}
-    lines = [verdict.lines[0] for verdict in accepted.verdicts]
+    lines = [change_line(verdict) for verdict in accepted.verdicts]
     listed = table([_row(score) for score in accepted.scores], header=_HEADER)
     text = "\n".join([f"Accepted {len(accepted.scores)} scores: {header_of(accepted)}", listed, *lines])
     return Result(
-        text=f"{text}\nCommit both files: {accepted.stem}.json and {accepted.stem}.examples.jsonl",
+        text=f"{text}\nCommit both files: git add '{accepted.folder}'",
         document={
             "accepted": True,
             "file": str(header_of(accepted)),
@@ -83,23 +117,16 @@ def _accept(arguments: argparse.Namespace) -> Result:
 
 def _accepted(arguments: argparse.Namespace) -> Acceptance:
     workspace = workspace_of(arguments, [arguments.run])
-    reason, anchor = arguments.accept_regression, bool(arguments.anchor)
+    reason, why, anchor = arguments.accept_regression, arguments.reason, bool(arguments.anchor)
     if arguments.source is None:
         run = open_run(arguments.run, workspace=workspace)
-        return accept(run, run.recipe.directory, reason=reason, anchor=anchor, private=bool(arguments.private))
+        private = bool(arguments.private)
+        return accept(run, run.recipe.directory, reason=reason, why=why, anchor=anchor, private=private)
     recipe = recipe_meant(arguments.run, workspace)
-    suite, _, stem = recipe.name.rpartition("/")
-    measured = report_folder(arguments.source) / FOLDER / suite
-    if not (measured / f"{stem}.json").is_file():
-        raise MissingBaselineError(
-            f"The report '{arguments.source}' has no scores of '{recipe.name}'.\n"
-            f"Looked for {measured / f'{stem}.json'}.\n"
-            "Give the folder that a session wrote with --slm-report, its folder `baselines` included."
-        )
     view = recipe_view(recipe, workspace)
-    before = Baseline.of(view, recipe.directory, anchor=anchor)
-    file = read_baseline(measured, stem)
-    return replace_baseline(view, before, file, recipe.directory, reason=reason, anchor=anchor)
+    before = accepted_before(view, recipe.directory, anchor=anchor)
+    file = accepted_file(arguments.source, recipe)
+    return replace_baseline(view, before, file, recipe.directory, reason=reason, why=why, anchor=anchor)
 
 
 _HEADER = ("score", "value", "95 % interval", "n", "split")
@@ -117,6 +144,7 @@ def _show(arguments: argparse.Namespace) -> Result:
     stem = recipe.name.rpartition("/")[2] + (".anchor" if arguments.anchor else "")
     header = read_baseline(recipe.directory / FOLDER, stem).header
     facts = [("file", str(recipe.directory / FOLDER / f"{stem}.json")), ("accepted", header.created)]
+    facts += [(name, value) for name, value in (("by", header.by), ("why", header.reason)) if value]
     facts += [("run key", (header.run_key or "none")[:12]), ("made on", str(header.environment))]
     facts += [(f"accepted although {item.metric} fell", item.reason) for item in header.regressions]
     listed = table([_row(score) for score in header.scores], header=_HEADER)

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import argparse
 import re
+from dataclasses import replace
 from pathlib import Path
 
 from slmcheck.cli.options import workspace_of
-from slmcheck.cli.output import Result, megabytes
+from slmcheck.cli.output import Result, megabytes, say
 from slmcheck.cli.parsing import Parser
 from slmcheck.errors import InputError
 from slmcheck.evaluation.keys import base_checkpoints_of_suites, keys_of_baselines, keys_of_suites, why
 from slmcheck.records import Json, to_json
-from slmcheck.storage import Carried, key_of_runs
+from slmcheck.storage import Carried, key_of_runs, remote_at
 
 EXAMPLES = """\
   slmcheck cache why phrase_tone/lora                         why the stored run does not count any more
@@ -21,6 +22,8 @@ EXAMPLES = """\
   slmcheck cache verify                                       compare every file with its hash
   slmcheck cache export --keys-for suites -o cache.tar        for another machine
   slmcheck cache import cache.tar
+  slmcheck cache pull                                         what the recipes here ask for, from SLMCHECK_REMOTE
+  slmcheck cache push --keys-for suites --remote s3://models/slmcheck
   slmcheck cache key --suites suites                          one key for a CI cache"""
 SIZE = re.compile(r"^(\d+(?:\.\d+)?)\s*([kKMGT]?)B?$")
 FACTORS = {"": 1, "k": 10**3, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
@@ -43,6 +46,9 @@ def add_arguments(parser: Parser) -> None:
     collecting.add_argument("--max-size", metavar="SIZE", help="how much the store may hold, such as 20G or 500M")
     collecting.add_argument(
         "--keep-days", type=float, default=30.0, metavar="N", help="how long an unused entry stays (default: 30)"
+    )
+    collecting.add_argument(
+        "--pull-requests", action="store_true", help="delete what pull requests made, and nothing else"
     )
     collecting.add_argument("--dry-run", action="store_true", help="say what would be deleted, delete nothing")
     commands.add_parser(
@@ -69,11 +75,39 @@ def add_arguments(parser: Parser) -> None:
         "--suites", action="append", metavar="SUITES", help="folder of suites, or a recipe; repeatable (default: .)"
     )
 
+    pushing = commands.add_parser(
+        "push",
+        help="carry entries to the remote",
+        description="Carry entries to the remote, one by one; those that are whole there stay. May be interrupted at "
+        "any moment and repeated. Exit status 3 if an entry is damaged.",
+    )
+    pulling = commands.add_parser(
+        "pull",
+        help="take over entries of the remote",
+        description="Take over entries of the remote, each verified; those in the store stay. May be interrupted at "
+        "any moment and repeated. Exit status 3 if an entry is damaged.",
+    )
+    for moving in (pushing, pulling):
+        which = moving.add_mutually_exclusive_group()
+        which.add_argument(
+            "--keys-for",
+            action="append",
+            metavar="SUITES",
+            help="folder of suites, or a recipe; repeatable (default: .)",
+        )
+        which.add_argument("--all", action="store_true", help="every entry, whatever recipe asks for it")
+        moving.add_argument(
+            "--remote", metavar="PLACE", help="a folder, s3://, gs:// or hf:// (default: the variable SLMCHECK_REMOTE)"
+        )
+    pushing.add_argument("--replace", action="store_true", help="carry also what looks whole on the remote")
+    pulling.add_argument("--release", action="store_true", help="leave what pull requests made")
+
 
 def execute(arguments: argparse.Namespace) -> Result:
     """Carry out the named part."""
     return {
         "why": _why, "gc": _collect, "verify": _verify, "export": _export, "import": _import, "key": _key,
+        "push": _move, "pull": _move,
     }[arguments.subcommand](arguments)  # fmt: skip
 
 
@@ -89,7 +123,11 @@ def _collect(arguments: argparse.Namespace) -> Result:
     limit = size_of(arguments.max_size) if arguments.max_size is not None else None
     keep = keys_of_baselines(workspace.root)
     done = workspace.store.gc(
-        max_bytes=limit, keep_days=arguments.keep_days, keep_runs=keep, dry_run=bool(arguments.dry_run)
+        max_bytes=limit,
+        keep_days=arguments.keep_days,
+        keep_runs=keep,
+        of_pull_requests=bool(arguments.pull_requests),
+        dry_run=bool(arguments.dry_run),
     )
     verb = "would be deleted" if arguments.dry_run else "deleted"
     text = (
@@ -137,6 +175,38 @@ def _import(arguments: argparse.Namespace) -> Result:
     done = workspace_of(arguments).store.import_tar(Path(arguments.file))
     text = f"{len(done.entries):,} entries, {done.already_there:,} of them already in the store."
     return Result(text=text, document=_carried(done))
+
+
+def _move(arguments: argparse.Namespace) -> Result:
+    remote = remote_at(arguments.remote)
+    given = arguments.keys_for or ["."]
+    workspace = workspace_of(arguments, folders=() if arguments.all else given)
+    keys: list[str] | None = None
+    names: dict[str, str] = {}
+    if not arguments.all:
+        folders = [Path(folder) for folder in given]
+        names = {key: name for name, found in keys_of_suites(folders, workspace).items() for key in found}
+        keys = [*names, *base_checkpoints_of_suites(folders, workspace)]
+    pushes = arguments.subcommand == "push"
+    if pushes:
+        done = workspace.store.push(remote, keys, replaces=bool(arguments.replace))
+    else:
+        done = workspace.store.pull(remote, keys, is_release=bool(arguments.release))
+    done = replace(done, missing=tuple(key for key in done.missing if key in names))  # base models are no runs
+    missing = [f"{names[key]} ({key[:12]})" for key in done.missing]
+    source = "in the store" if pushes else "on the remote"
+    lines = [
+        f"{len(done.moved):,} entries {'pushed to' if pushes else 'pulled from'} {done.remote}, "
+        f"{megabytes(done.size_bytes)}; {done.already_there:,} were there already."
+    ]
+    lines += [f"Not {source}: {', '.join(missing)}."] if missing else []
+    lines += [f"Left, for a release: {item}" for item in done.refused]
+    lines += [f"Note: {note}" for note in done.notes]
+    if done.damaged:
+        say(
+            f"{len(done.damaged)} damaged, nothing of it was taken:\n" + "\n".join(f"  {item}" for item in done.damaged)
+        )
+    return Result(text="\n".join(lines), document=to_json(done), status=3 if done.damaged else 0)
 
 
 def _carried(done: Carried) -> dict[str, Json]:

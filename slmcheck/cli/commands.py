@@ -19,12 +19,18 @@ COMMANDS: Mapping[str, str] = {
     "plan": "what a suite can see and what a recipe costs, before training",
     "train": "fine-tune one recipe, or find its run in the store",
     "evaluate": "score a model, a run or saved predictions on data",
+    "diagnose": "say why a run overfits or performs poorly, and what to change",
     "compare": "compare two runs, baselines or files of saved predictions",
     "parity": "export a run to ONNX and measure how far it agrees",
+    "export": "write the folder to deploy: ONNX model, tokenizer, runner, self-check",
+    "together": "load adapters of one base model side by side and look for interference",
     "baseline": "accept, show or compare the committed scores of a run",
+    "waive": "let a gate that is not met pass for one run, for a while and with a reason",
+    "comment": "write a report to its pull request on GitHub, one comment that is kept up to date",
     "data": "check recipe and rows before training",
-    "report": "render a report again: html, markdown, json, card, terminal",
-    "cache": "look after the store: why, gc, verify, export, import, key",
+    "report": "render a report again: html, markdown, json, card, annotations, bundle, terminal",
+    "verify": "check a bundle: every digest, every score and verdict",
+    "cache": "look after the store: why, gc, verify, export, import, push, pull, key",
 }
 """Name and one line of help, in the order of a first visit."""
 

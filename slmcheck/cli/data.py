@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 
 from slmcheck.cli.options import workspace_of
-from slmcheck.cli.output import Result, indented
+from slmcheck.cli.output import Result, indented, say_notes
 from slmcheck.cli.parsing import Parser
 from slmcheck.evaluation.checking import SPLITS, Checked, check_recipe
 from slmcheck.evaluation.opening import recipe_meant
@@ -30,6 +30,7 @@ CHECK = "Every problem of a recipe and its rows, and what is worth knowing of th
 def execute(arguments: argparse.Namespace) -> Result:
     """Check, and show one row as the model reads it."""
     recipe = recipe_meant(arguments.recipe, workspace_of(arguments, [arguments.recipe]))
+    say_notes(recipe.path)
     checked = check_recipe(recipe)
     parts = [_ids(checked)] if arguments.ids else []
     return Result(
@@ -49,7 +50,7 @@ def _text(checked: Checked) -> str:
     for finding in checked.findings:
         lines = [f"{finding.severity}: {finding.summary}", *(f"  {line}" for line in finding.evidence)]
         parts.append("\n".join([*lines, *([f"  remedy: {finding.remedy}"] if finding.remedy else [])]))
-    if not checked.problems and not checked.findings:
+    if checked.is_sound and all(finding.severity == "note" for finding in checked.findings):
         parts.append("Nothing is wrong with the rows.")
     if checked.rendered_row:
         what = "as the model reads it" if checked.has_tokenizer else "without special tokens (no tokenizer is at hand)"

@@ -6,6 +6,7 @@ import json
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from slmcheck.records import Json, Report
 
@@ -25,6 +26,14 @@ class Result:
 def say(text: str) -> None:
     """Tell the person at the terminal something that is no result: on standard error."""
     print(text, file=sys.stderr, flush=True)  # noqa: T201  the command line prints
+
+
+def say_notes(path: Path | None) -> None:
+    """Tell what changed or fell away where a recipe file is in the form of another tool."""
+    from slmcheck.recipes import foreign_notes  # numpy comes with it, which no help needs
+
+    for note in foreign_notes(path) if path is not None else ():
+        say(f"{path}: {note}")
 
 
 def emit(text: str) -> None:

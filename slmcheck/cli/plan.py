@@ -24,7 +24,10 @@ def add_arguments(parser: Parser) -> None:
     """Declare the arguments."""
     parser.add_argument("path", metavar="PATH", help="a recipe (file or name), or a folder of suites")
     parser.add_argument(
-        "--margin", type=float, metavar="X", help="how much worse a score may be (default: the metric's own)"
+        "--margin",
+        type=float,
+        metavar="X",
+        help="how much worse a score may be (default: what the suite says, else the metric's own)",
     )
 
 
@@ -46,9 +49,13 @@ def _one(item: RecipePlan) -> str:
     else:
         facts.append(("training", f"none: the model exists already{_stored(item)}"))
     if item.cost is not None:
-        facts.append(("time", f"about {duration(item.cost.seconds)} ({item.cost.basis})"))
+        took = item.measured.seconds if item.measured is not None else None
+        off = "" if took is None else f"; it took {duration(took)}, {took / item.cost.seconds:.1f} times as long"
+        facts.append(("time", f"about {duration(item.cost.seconds)} ({item.cost.basis}){off}"))
     if item.memory is not None:
-        facts.append(("memory", f"about {megabytes(item.memory.total_bytes)}; {_free(item)} should be free"))
+        peak = item.measured.peak_memory_bytes if item.measured is not None else None
+        off = "" if peak is None else f"; it took {megabytes(peak)}, {peak / item.memory.total_bytes:.1f} times as much"
+        facts.append(("memory", f"about {megabytes(item.memory.total_bytes)}; {_free(item)} should be free{off}"))
     elif item.steps:
         facts.append(("memory", "not known: the base model is not on this machine"))
     parts = [f"{item.recipe.name}: {item.recipe.trainer} on {item.recipe.base_model}", table(facts)]
@@ -104,6 +111,8 @@ def _document(item: RecipePlan) -> Json:
         "seconds": item.cost.seconds if item.cost is not None else None,
         "basis": item.cost.basis if item.cost is not None else None,
         "memory_bytes": item.memory.total_bytes if item.memory is not None else None,
+        "measured_seconds": item.measured.seconds if item.measured is not None else None,
+        "measured_memory_bytes": item.measured.peak_memory_bytes if item.measured is not None else None,
         "checks": [
             {
                 "metric": check.metric.name,

@@ -8,6 +8,7 @@ from slmcheck.cli.output import indented, table
 from slmcheck.evaluation.comparing import ChangedScore, Compared, Flips
 from slmcheck.gates import Score, Units
 from slmcheck.records import ExampleEvidence, Json, to_json
+from slmcheck.reports.text import visible
 
 _WORDS = {"fail": "REGRESSION", "inconclusive": "cannot tell", "accepted": "accepted"}
 
@@ -82,7 +83,7 @@ def _ids(ids: Sequence[str], shown: int = 12) -> str:
 def example_text(example: ExampleEvidence) -> str:
     """One example in full: prompt, reference, old and new answer."""
     named = [("prompt", example.prompt), ("reference", example.reference), ("before", example.old_answer or "")]
-    named += [("now", example.answer)]
+    named = [(name, visible(text)) for name, text in (*named, ("now", example.answer))]
     head = f"\n{example.note or 'example'} {example.id}"
     return "\n".join([head, *(_labelled(name, text) for name, text in named if text)])
 

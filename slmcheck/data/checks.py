@@ -11,6 +11,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from itertools import pairwise
 
 from slmcheck.data.digests import normalized_input
+from slmcheck.data.label_checks import label_findings
+from slmcheck.data.leak_checks import leak_findings, shown
 from slmcheck.data.rendering import CLASSIFICATIONS, renderer_of
 from slmcheck.data.splits import Splits
 from slmcheck.data.templates import text_of
@@ -46,6 +48,7 @@ def check_rows(recipe: Recipe, splits: Splits, tokenizer: TextTokenizer | None =
         *_conflicts(recipe, splits),
         *_duplicates(splits),
         *_classes(recipe, splits),
+        *label_findings(recipe, splits, tokenizer),
         *_order_of_rows(recipe, splits),
         *_empty_fields(recipe, splits),
         *_empty_slices(recipe, splits),
@@ -57,25 +60,10 @@ def check_rows(recipe: Recipe, splits: Splits, tokenizer: TextTokenizer | None =
 
 
 def _leaks(splits: Splits) -> Iterator[Finding]:
-    """Evaluation rows whose normalised input is among the training rows."""
-    known = {normalized_input(item): item for item in splits.train}
+    """Evaluation rows whose input, or nearly that, is among the training rows."""
     held_out: tuple[Split, ...] = ("validation", "test")
     for split in held_out:
-        rows = splits.of(split)
-        leaked = [item for item in rows if normalized_input(item) in known]
-        if not leaked or len(leaked) < NOTE_SHARE * len(rows):
-            continue
-        share = len(leaked) / len(rows)
-        yield Finding(
-            cause="leaked-rows",
-            severity="problem" if share >= PROBLEM_SHARE else "note",
-            summary=f"{len(leaked)} of {len(rows)} {split} rows ({share:.1%}) have the input of a training row.",
-            evidence=tuple(
-                f"{item.source} = {known[normalized_input(item)].source}: {_shown(item)}" for item in leaked[:SHOWN]
-            ),
-            remedy=f"Remove these rows from the training data; scores of {split} are too high with them.",
-            examples=tuple(item.id for item in leaked),
-        )
+        yield from leak_findings(splits, split)
 
 
 def _conflicts(recipe: Recipe, splits: Splits) -> Iterator[Finding]:
@@ -98,7 +86,7 @@ def _conflicts(recipe: Recipe, splits: Splits) -> Iterator[Finding]:
             summary=f"{count} of {len(rows)} {split} rows ({share:.1%}) have the input of a row with another label; "
             f"no model can have an accuracy above {ceiling:.1%} on them.",
             evidence=tuple(
-                f"{' / '.join(f'{item.source} {item.references[0]}' for item in items[:3])}: {_shown(items[0])}"
+                f"{' / '.join(f'{item.source} {item.references[0]}' for item in items[:3])}: {shown(items[0])}"
                 for items in torn[:SHOWN]
             ),
             remedy="Decide on one label for each of these inputs, or add the field that tells them apart.",
@@ -121,7 +109,7 @@ def _duplicates(splits: Splits) -> Iterator[Finding]:
         cause="duplicate-rows",
         severity="warning" if share >= PROBLEM_SHARE else "note",
         summary=f"{len(repeated)} of {len(splits.train)} training rows ({share:.1%}) repeat an earlier row.",
-        evidence=tuple(f"{item.source} = {original.source}: {_shown(item)}" for item, original in repeated[:SHOWN]),
+        evidence=tuple(f"{item.source} = {original.source}: {shown(item)}" for item, original in repeated[:SHOWN]),
         remedy="Remove the repetitions, unless they shall weigh more.",
         examples=tuple(item.id for item, _ in repeated),
     )
@@ -239,9 +227,3 @@ def _by_input(rows: Sequence[Example]) -> dict[str, list[Example]]:
     for item in rows:
         groups.setdefault(normalized_input(item), []).append(item)
     return groups
-
-
-def _shown(example: Example, width: int = 70) -> str:
-    asked = text_of(example.messages[-2].get("content")) if example.messages else example.prompt
-    text = " ".join((asked or example.answer).split())
-    return text if len(text) <= width else text[: width - 3] + "..."

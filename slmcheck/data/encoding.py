@@ -86,11 +86,11 @@ def _frame(
         if not ids or framed[-1] != eos or len(ids) <= start:
             framed.append(eos)
     first = start + len(prefix)
-    learned_from = max(1, len(prefix) if learn_prompt else first)
+    learned_from = min(max(1, len(prefix) if learn_prompt else first), len(framed))
     return Encoded(
         ids=tuple(framed),
         answer_start=first,
-        labelled=tuple(index >= learned_from for index in range(len(framed))),
+        labelled=(False,) * learned_from + (True,) * (len(framed) - learned_from),
         crossing=crossing,
     )
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import cast
 
-from slmcheck.data.hub_cache import asked_commit, cached_commit
+from slmcheck.data.hub_cache import GatedError, asked_commit, cached_commit
 from slmcheck.data.problems import Problem
 from slmcheck.data.readers import Row, Table, as_row
 from slmcheck.data.sources import Source
@@ -43,6 +43,8 @@ def _commit(source: Source) -> str:
         return asked_commit("datasets", repository, source.revision)
     except MissingExtraError:
         raise
+    except GatedError as error:
+        raise DataError(str(error)) from error
     except InputError as error:
         raise DataError(
             f"{source.text} is not on this machine and the hub gave no answer ({error}); "

@@ -30,7 +30,7 @@ def asked_commit(kind: HubKind, repository: str, revision: str | None) -> str:
     """
     try:
         from huggingface_hub import HfApi
-        from huggingface_hub.errors import HfHubHTTPError, OfflineModeIsEnabled
+        from huggingface_hub.errors import GatedRepoError, HfHubHTTPError, OfflineModeIsEnabled
     except ImportError as error:
         raise MissingExtraError(
             f"Finding '{repository}' needs huggingface_hub, which is not installed.\n"
@@ -39,11 +39,27 @@ def asked_commit(kind: HubKind, repository: str, revision: str | None) -> str:
     ask = HfApi().model_info if kind == "models" else HfApi().dataset_info
     try:
         commit = ask(repository, revision=revision).sha
+    except GatedRepoError as error:
+        raise GatedError(gated_text(kind, repository)) from error
     except (HfHubHTTPError, OfflineModeIsEnabled, OSError) as error:
         raise InputError(str(error).strip().splitlines()[0].rstrip(".")) from error
     if not isinstance(commit, str):
         raise InputError("the hub names no commit")
     return commit
+
+
+class GatedError(InputError):
+    """A repository that is shown only to those who accepted its licence."""
+
+
+def gated_text(kind: HubKind, repository: str) -> str:
+    """What is said of a repository whose licence was not accepted: where to do it."""
+    page = f"https://huggingface.co/{'' if kind == 'models' else 'datasets/'}{repository}"
+    return (
+        f"'{repository}' is gated, and this machine has no access to it.\n"
+        f"Its licence must be accepted once, by the account of the token: {page}\n"
+        "Then sign in (hf auth login, or HF_TOKEN in CI) and try again."
+    )
 
 
 def snapshot_folder(kind: HubKind, repository: str, commit: str | None) -> Path | None:

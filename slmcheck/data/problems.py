@@ -12,6 +12,15 @@ _SHOWN = 3
 """Problems spelled out in an error; the others are counted and shown by `slmcheck data check`."""
 
 
+_SHOWN_CHARACTERS = 60
+
+
+def shortened(text: str) -> str:
+    """A value as a message quotes it: one line of 60 characters at most, `...` where more was left out."""
+    line = " ".join(text.split())
+    return line if len(line) <= _SHOWN_CHARACTERS else f"{line[: _SHOWN_CHARACTERS - 3]}..."
+
+
 @dataclass(frozen=True, kw_only=True)
 class Problem:
     """One thing that makes a row, a file or a split unusable."""

@@ -81,14 +81,9 @@ class _Texts:
         self.fields = (*self._inputs, self.answer)
 
     def render(self, row: Row) -> Parts | str:
-        problem = _empty_inputs(row, self._inputs)
+        problem, answer = _answer_of(row, self._inputs, self.answer, strip=self.classifies)
         if problem:
             return problem
-        answer = text_of(row[self.answer])
-        if not answer.strip():
-            return f"field '{self.answer}' is empty"
-        if self.classifies:
-            answer = answer.strip()
         rendered = self._before.render(row)
         prompt = rendered.rstrip()
         return Parts(
@@ -159,14 +154,9 @@ class _ChatTemplates:
         self.fields = (*self._inputs, self.answer)
 
     def render(self, row: Row) -> Parts | str:
-        problem = _empty_inputs(row, self._inputs)
+        problem, answer = _answer_of(row, self._inputs, self.answer, strip=self.classifies)
         if problem:
             return problem
-        answer = text_of(row[self.answer])
-        if not answer.strip():
-            return f"field '{self.answer}' is empty"
-        if self.classifies:
-            answer = answer.strip()
         whole = self._before.render(row) + answer + self._after.render(row)
         asked = [{"role": role, "content": template.render(row)} for role, template in self._asked]
         return Parts(
@@ -178,6 +168,15 @@ class _ChatTemplates:
 
 
 _NOTHING = Template(("",), ())
+
+
+def _answer_of(row: Row, inputs: tuple[str, ...], answer: str, *, strip: bool) -> tuple[str | None, str]:
+    """Why a row cannot be rendered, None if it can, and its answer."""
+    problem = _empty_inputs(row, inputs)
+    text = text_of(row[answer])
+    if problem is None and not text.strip():
+        problem = f"field '{answer}' is empty"
+    return problem, text.strip() if strip else text
 
 
 def _empty_inputs(row: Row, fields: tuple[str, ...]) -> str | None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from slmcheck.data.examples import labels_of, render_rows, with_options
 from slmcheck.data.holdout import hold_out
-from slmcheck.data.problems import Problem, data_error
+from slmcheck.data.problems import Problem, data_error, shortened
 from slmcheck.data.readers import read_sources
 from slmcheck.data.rendering import CLASSIFICATIONS, renderer_of
 from slmcheck.records import Example, Json, Recipe, Split
@@ -145,7 +145,7 @@ def _lonely_classes(recipe: Recipe, train: Sequence[Example], earlier: Sequence[
     return [
         Problem(
             where=items[0].source,
-            text=f"class '{label}' has one training row; add another, or drop the class",
+            text=f"class '{shortened(label)}' has one training row; add another, or drop the class",
             split="train",
         )
         for label, items in sorted(by_label.items())

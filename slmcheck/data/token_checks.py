@@ -10,11 +10,17 @@ from slmcheck.data.encoding import Encoded, encode_for_training, encode_prompt, 
 from slmcheck.data.problems import Problem, data_error
 from slmcheck.data.splits import Splits
 from slmcheck.data.tokenizers import TextTokenizer
-from slmcheck.records import Example, Finding, Recipe
+from slmcheck.records import EvidenceNumber, Example, Finding, Recipe
 
 NOTE_SHARE = 0.01
 PROBLEM_SHARE = 0.05
 EOS_SHARE = 0.95
+ASKED_ROWS = 2_000
+"""Rows whose prompt is tokenised as it is asked; of more rows every other, third, ... is looked at."""
+LEARNED_PROMPT = 0.2
+"""Share of the learned tokens from which on learned prompts are worth a word."""
+FEW_CHARACTERS = 2.0
+"""Characters a token stands for below which a tokenizer does not know the language."""
 SHOWN = 5
 _SPECIAL_LOOKING = re.compile(r"<\|[^|<>\s]+\|>|</?s>|\[/?INST\]|<(?:start|end)_of_turn>")
 
@@ -46,6 +52,8 @@ def check_tokens(recipe: Recipe, splits: Splits, tokenizer: TextTokenizer) -> tu
         *_boundaries(recipe, rows, tokenizer),
         *_special_tokens(recipe, rows, tokenizer),
         *_unknown_tokens(rows, tokenizer),
+        *_learned_prompts(recipe, rows),
+        *_statistics(rows),
     )
 
 
@@ -74,7 +82,7 @@ def _cut_prompts(recipe: Recipe, rows: Sequence[_Row]) -> Iterator[Finding]:
         "their prompts lose their beginning.",
         evidence=tuple(f"{row.example.source}: {len(row.encoded.ids)} tokens" for row in cut[:SHOWN]),
         remedy=f"Raise data.max_length to {longest}, or shorten the template.",
-        recipe_patch={"data": {"max_length": longest}},
+        recipe_patch={"data.max_length": longest},
         examples=tuple(row.example.id for row in cut),
     )
 
@@ -84,6 +92,7 @@ def _boundaries(recipe: Recipe, rows: Sequence[_Row], tokenizer: TextTokenizer) 
     if recipe.task == "language_modeling":
         return
     torn = []
+    rows = rows[:: max(1, len(rows) // ASKED_ROWS)]  # tokenising every prompt twice would double the time
     for row in rows:
         if row.encoded.crossing is not None:
             torn.append((row.example, f"token {row.encoded.crossing!r} ends the prompt and begins the answer"))
@@ -122,6 +131,19 @@ def _special_tokens(recipe: Recipe, rows: Sequence[_Row], tokenizer: TextTokeniz
             severity="problem",
             summary=f"{len(twice)} of {len(rows)} rows begin with BOS twice.",
             remedy="Remove BOS from the template: the tokenizer adds it.",
+        )
+    prefix = tokenizer.prefix
+    without = [row for row in rows if prefix and row.encoded.ids[: len(prefix)] != prefix]
+    if without and not twice and bos is not None:
+        yield Finding(
+            cause="missing-bos",
+            severity="warning",
+            summary=f"{len(without)} of {len(rows)} rows begin without BOS, which the tokenizer puts before a text.",
+            evidence=tuple(
+                f"{row.example.source} begins with {tokenizer.decode(row.encoded.ids[:2])!r}" for row in without[:SHOWN]
+            ),
+            remedy="Begin the chat template with bos_token: the base model was pretrained with it.",
+            examples=tuple(row.example.id for row in without[:SHOWN]),
         )
     if recipe.task != "language_modeling":
         unended = [row for row in rows if row.encoded.ids[-1] not in ends or not row.encoded.labelled[-1]]
@@ -183,6 +205,50 @@ def _unknown_tokens(rows: Sequence[_Row], tokenizer: TextTokenizer) -> Iterator[
             remedy="Use a base model whose tokenizer falls back to bytes, or replace these characters.",
             examples=tuple(row.example.id for row in found),
         )
+
+
+def _learned_prompts(recipe: Recipe, rows: Sequence[_Row]) -> Iterator[Finding]:
+    """Prompts that are learned too: then most of the loss is of texts that the model never has to write."""
+    if recipe.task == "language_modeling" or recipe.data.loss_on != "all":
+        return
+    prompt = sum(sum(row.encoded.labelled[: row.encoded.answer_start]) for row in rows)
+    whole = sum(sum(row.encoded.labelled) for row in rows)
+    if not whole or prompt < LEARNED_PROMPT * whole:
+        return
+    share = prompt / whole
+    yield Finding(
+        cause="prompt-not-masked",
+        severity="warning",
+        summary=f"{share:.0%} of the learned tokens are of prompts: the model learns to write what it is asked.",
+        evidence=(f"{prompt:,} of {whole:,} learned tokens stand before the answer.",),
+        numbers=(EvidenceNumber(name="learned tokens before the answer", value=share, unit="share"),),
+        remedy="Learn the answer only.",
+        recipe_patch={"data.loss_on": "answer"},
+    )
+
+
+def _statistics(rows: Sequence[_Row]) -> Iterator[Finding]:
+    """How long rows are in tokens, and how well the tokenizer knows their language."""
+    lengths = sorted(len(row.encoded.ids) for row in rows)
+    texts = [row.example.prompt + row.example.answer for row in rows if not row.example.messages]
+    if not lengths or not texts:
+        return
+    characters = sum(map(len, texts)) / max(1, sum(len(row.encoded.ids) for row in rows if not row.example.messages))
+    middle, high = lengths[len(lengths) // 2], lengths[min(len(lengths) - 1, int(0.95 * len(lengths)))]
+    yield Finding(
+        cause="token-statistics",
+        severity="note",
+        summary=f"Rows have {lengths[0]} to {lengths[-1]} tokens, {middle} in the middle, {high} at 95 %; a token "
+        f"stands for {characters:.1f} characters.",
+        numbers=(
+            EvidenceNumber(name="longest row", value=float(lengths[-1]), unit="count"),
+            EvidenceNumber(name="median row", value=float(middle), unit="count"),
+            EvidenceNumber(name="characters a token", value=characters, unit="ratio"),
+        ),
+        remedy="Below 2 characters a token, in a language with letters, the tokenizer does not know the language."
+        if characters < FEW_CHARACTERS
+        else "",
+    )
 
 
 def _template_text(recipe: Recipe, tokenizer: TextTokenizer) -> str:

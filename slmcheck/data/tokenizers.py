@@ -39,6 +39,7 @@ class _Backend(Protocol):
     def get_vocab_size(self) -> int: ...
     def no_truncation(self) -> None: ...
     def no_padding(self) -> None: ...
+    def to_str(self) -> str: ...
 
 
 @runtime_checkable
@@ -91,6 +92,14 @@ class TextTokenizer:
     def eos_ids(self) -> frozenset[int]:
         """Every id that ends a generation."""
         return self.stop_ids if self.eos_id is None else self.stop_ids | {self.eos_id}
+
+    def is_same(self, other: TextTokenizer) -> bool:
+        """Whether another tokenizer surely reads every text alike: their files say the same."""
+        if self is other:
+            return True
+        own = (self.prefix, self.suffix, self.special_tokens, self.chat_template)
+        others = (other.prefix, other.suffix, other.special_tokens, other.chat_template)
+        return own == others and self.backend.to_str() == other.backend.to_str()
 
     def tokenize(self, text: str) -> tuple[list[int], list[tuple[int, int]]]:
         """Ids and character offsets of a text, without the tokens that the tokenizer adds around it."""

@@ -1,7 +1,9 @@
 """Runs and baselines as suites and library users hold them."""
 
-from slmcheck.evaluation.baseline import Acceptance, Baseline, accept
-from slmcheck.evaluation.run import OnnxView, Run, open_recipe
+from slmcheck.evaluation.accepting import Acceptance, accept
+from slmcheck.evaluation.baseline import Baseline
+from slmcheck.evaluation.exported import OnnxView
+from slmcheck.evaluation.run import Run, open_recipe
 from slmcheck.evaluation.views import Subject, View, default_kind
 
 __all__ = [

@@ -3,36 +3,26 @@
 from __future__ import annotations
 
 import dataclasses
-import datetime
-import json
-import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
-import slmcheck
-from slmcheck.errors import BaselineMismatchError, MissingBaselineError, UndefinedScoreError
-from slmcheck.evaluation.held import HeldScore, held_scores
+from slmcheck.errors import MissingBaselineError, UndefinedScoreError
 from slmcheck.evaluation.run import Run
 from slmcheck.evaluation.views import MetricLike, View
-from slmcheck.gates import Evidence, MissingScore, Score, ScoreSource, Verdict, gap
-from slmcheck.metrics import METRICS, Metric, as_metric, measure, reference_hash, resolve, score_from
+from slmcheck.gates import Evidence, MissingScore, Score, ScoreSource, gap
+from slmcheck.metrics import METRICS, Metric, as_metric, measure, resolve, score_from
 from slmcheck.metrics.definition import ValueOfSum, mean_of_sum
-from slmcheck.records import ExampleEvidence, Prediction, Recipe, Split
-from slmcheck.storage import StoredScore, digest
-from slmcheck.storage.baselines import (
-    AcceptedRegression,
-    BaselineHeader,
-    BaselineScore,
-    header_path,
-    make_baseline,
-    read_baseline,
-    write_baseline,
-)
+from slmcheck.records import ExampleEvidence, Prediction, Split
+from slmcheck.storage import StoredScore
 from slmcheck.storage.baselines import Baseline as BaselineFile
+from slmcheck.storage.baselines import BaselineScore, read_baseline
+
+if TYPE_CHECKING:
+    from slmcheck.evaluation.accepting import Acceptance
 
 FOLDER = "baselines"
 
@@ -100,6 +90,11 @@ class Baseline:
         """The committed file; None where nothing was accepted yet."""
         return self._file
 
+    @property
+    def label(self) -> str:
+        """What it is called in verdicts: `baseline`, `baseline.anchor`."""
+        return self._label
+
     def __repr__(self) -> str:
         return f"<{self._label} of {self._run.name}{'' if self.exists else ', not accepted yet'}>"
 
@@ -129,7 +124,9 @@ class Baseline:
         return self._but(variant=f"onnx:{precision}", label=f"{self._label}.onnx('{precision}')")
 
     def accept(self, run: Run | None = None, *, reason: str | None = None, private: bool = False) -> Acceptance:
-        """Accept the scores that the store holds for a run's current predictions; see `accept`."""
+        """Accept the scores that the store holds for a run's current predictions; see `slmcheck.evaluation.accept`."""
+        from slmcheck.evaluation.accepting import accept  # which judges baselines, and so knows this module
+
         chosen = run or self._run
         if not isinstance(chosen, Run):
             raise UndefinedScoreError(f"{self!r} accepts the scores of a run; '{chosen.name}' is none.")
@@ -178,6 +175,7 @@ class Baseline:
             seeds=accepted.seeds,
             seed_sd=accepted.seed_sd,
             is_baseline=True,
+            disclosure=self._run.disclosure,
         )
 
     def _missing_score(self, name: str) -> MissingScore:
@@ -280,216 +278,3 @@ def _only_slice(stored: StoredScore, file: BaselineFile, name: str) -> StoredSco
 def _title(score: BaselineScore) -> str:
     name = f"{score.variant}.{score.metric}" if score.variant else score.metric
     return f"{name} (train)" if score.split == "train" else name
-
-
-# Accepting
-
-
-@dataclass(frozen=True, kw_only=True)
-class Acceptance:
-    """What accepting wrote, and how it compares with what was accepted before."""
-
-    folder: Path
-    stem: str
-    scores: tuple[BaselineScore, ...]
-    verdicts: tuple[Verdict, ...] = ()
-    """One a score that both baselines have: no worse than before by more than the metric's margin."""
-
-
-def accept(
-    run: Run,
-    folder: Path,
-    *,
-    reason: str | None = None,
-    anchor: bool = False,
-    private: bool = False,
-) -> Acceptance:
-    """Make the scores that the store holds for a run's current predictions its baseline; measures nothing.
-
-    Args:
-        run: The run whose scores are accepted.
-        folder: Where the suite lies.
-        reason: Why a regression is accepted; kept in the file.
-        anchor: Whether to write the pinned first release instead.
-        private: Whether answers are kept as hashes only.
-
-    Raises:
-        MissingBaselineError: If the store holds no score of the run's current predictions.
-        ComparisonError: If a score is worse than the accepted one, and no reason is given.
-    """
-    file = candidate(run, private=private)
-    before = Baseline.of(run, folder, anchor=anchor)
-    return replace_baseline(run, before, file, folder, reason=reason, anchor=anchor)
-
-
-def replace_baseline(
-    run: View, before: Baseline, file: BaselineFile, folder: Path, *, reason: str | None, anchor: bool
-) -> Acceptance:
-    """Write a baseline in the place of another; see `accept`."""
-    from slmcheck.errors import ComparisonError
-
-    after = Baseline(run, file, missing="{has}", folder=folder, label="accepted now")
-    verdicts = _compared(before, after, run.recipe)
-    worse = [verdict for verdict in verdicts if verdict.state == "fail"]
-    stem = run.recipe.name.rpartition("/")[2] + (".anchor" if anchor else "")
-    if worse and not reason:
-        lines = "\n".join(f"  {verdict.lines[0]}" for verdict in worse)
-        raise ComparisonError(
-            f"Not accepted: {len(worse)} of {len(verdicts)} scores of '{run.name}' are worse than the baseline.\n"
-            f"{lines}\n"
-            "If that is what you want, say why: --accept-regression REASON"
-        )
-    if worse and reason:
-        now = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
-        regressions = tuple(
-            AcceptedRegression(
-                metric=verdict.record.metric,
-                reason=reason,
-                old=verdict.record.target or math.nan,
-                new=verdict.record.value,
-                created=now,
-            )
-            for verdict in worse
-        )
-        file = dataclasses.replace(file, header=dataclasses.replace(file.header, regressions=regressions))
-    write_baseline(file, folder / FOLDER, stem)
-    return Acceptance(folder=folder / FOLDER, stem=stem, scores=file.header.scores, verdicts=tuple(verdicts))
-
-
-def candidate(run: Run, *, private: bool = False) -> BaselineFile:
-    """The baseline that accepting would write.
-
-    Raises:
-        MissingBaselineError: If the store holds no score of the run's current predictions.
-    """
-    found = list(_held(run))
-    if not found:
-        raise MissingBaselineError(
-            f"The store holds no score of the current predictions of '{run.name}'.\n"
-            f"Accepting never measures. Run its suite first: pytest {run.recipe.directory}"
-        )
-    header = BaselineHeader(
-        run=run.recipe.name,
-        task=run.recipe.task,
-        run_key=run.key,
-        checkpoint_key=run.checkpoint.key,
-        environment=run.environment,
-        created=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
-        slmcheck=slmcheck.__version__,
-        evaluation_digest=_evaluation_digest(run),
-        private=private,
-    )
-    slices = {example.id: example.slices for example in run.examples()}
-    return make_baseline(header, found, slices=slices)
-
-
-def _held(run: Run) -> Iterator[tuple[BaselineScore, StoredScore]]:
-    """Every score that the store holds of the run on a whole split, also of its exports."""
-    if len(run.records) > 1:
-        yield from _held_of_seeds(run)
-        return
-    for held in held_scores(run):
-        if held.slice is None:
-            record = held.record
-            yield (
-                BaselineScore(
-                    metric=record.metric,
-                    split=record.split,
-                    variant=held.variant,
-                    value=record.value,
-                    low=record.low,
-                    high=record.high,
-                    n=record.n,
-                    unit=record.unit,
-                    higher_is_better=record.higher_is_better,
-                    signature=record.signature,
-                    seed_sd=_seed_sd(run, held),
-                ),
-                held.stored,
-            )
-
-
-def _seed_sd(run: Run, held: HeldScore) -> float | None:
-    """Standard deviation between the stored seeds of the recipe, so that later comparisons know it."""
-    metric = METRICS[run.recipe.task].get(held.metric)
-    if metric is None or held.variant or held.split == "train" or not run.holds(metric):
-        return None
-    return run.score_of(metric, "evaluation").source.seed_sd
-
-
-def _held_of_seeds(run: Run) -> Iterator[tuple[BaselineScore, StoredScore]]:
-    for name, metric in METRICS[run.recipe.task].items():
-        for part in ("evaluation", "train"):
-            if not run.holds(metric, part):
-                continue
-            score = run.score_of(metric, part)
-            evidence, interval = score.evidence, score.interval
-            if evidence is None:
-                continue
-            yield (
-                BaselineScore(
-                    metric=name,
-                    split=score.source.split,
-                    value=float(score),
-                    low=interval[0] if interval else None,
-                    high=interval[1] if interval else None,
-                    n=len(evidence),
-                    unit=score.metric.unit,
-                    higher_is_better=score.metric.higher_is_better,
-                    signature=score.metric.signature,
-                    seeds=score.source.seeds,
-                    seed_sd=score.source.seed_sd,
-                ),
-                StoredScore(
-                    ids=evidence.example_ids,
-                    columns=evidence.columns,
-                    statistics=evidence.statistics,
-                    value=float(score),
-                    groups=evidence.groups,
-                    reference_hashes=evidence.reference_hashes,
-                    answers=evidence.answers,
-                ),
-            )
-
-
-def _compared(before: Baseline, after: Baseline, recipe: Recipe) -> list[Verdict]:
-    """Each score that both have, judged as no worse by the metric's own margin."""
-    if before.file is None or after.file is None:
-        return []
-    return list(_pairs(before, after, recipe, after.file.header.scores))
-
-
-def _pairs(before: Baseline, after: Baseline, recipe: Recipe, scores: Sequence[BaselineScore]) -> Iterable[Verdict]:
-    for score in scores:
-        if score.split == "train" or score.variant or score.metric not in METRICS[recipe.task]:
-            continue
-        old, new = before.measure(score.metric), after.measure(score.metric)
-        if not (isinstance(old, Score) and isinstance(new, Score)):
-            continue
-        try:
-            yield new.no_worse_than(old)
-        except BaselineMismatchError:
-            continue  # other rows or another definition: nothing can be said, and accepting is the remedy
-
-
-def _evaluation_digest(run: Run) -> str:
-    return digest("evaluation", [[example.id, reference_hash(example.references)] for example in run.examples()])
-
-
-def header_of(accepted: Acceptance) -> Path:
-    """The file that says what was accepted."""
-    return header_path(accepted.folder, accepted.stem)
-
-
-def baseline_names(folder: Path) -> list[str]:
-    """Stems of the baselines of a suite, anchors left out."""
-    found = (folder / FOLDER).glob("*.json")
-    return sorted(path.stem for path in found if not path.stem.endswith(".anchor") and _is_baseline(path))
-
-
-def _is_baseline(path: Path) -> bool:
-    try:
-        value = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError:
-        return True
-    return isinstance(value, dict) and "schema" in value

@@ -18,12 +18,13 @@ from slmcheck.errors import (
 )
 from slmcheck.evaluation.baseline import FOLDER, Baseline
 from slmcheck.evaluation.naming import recipe_paths
-from slmcheck.evaluation.opening import Model, open_model, recipe_view, workspace_for
+from slmcheck.evaluation.opening import Model, open_model, open_run, recipe_view, workspace_for
 from slmcheck.evaluation.run import Run
 from slmcheck.evaluation.views import MetricLike
 from slmcheck.gates import Comparison, MissingScore, Policy, Score, ScoreSource, Verdict, judging
 from slmcheck.metrics import METRICS, Metric, as_metric, measure, resolve
 from slmcheck.records import TASKS, ExampleEvidence, Prediction, Task
+from slmcheck.records.disclosure import shown
 from slmcheck.workspace import Workspace
 
 Gate = Literal["dev", "release"]
@@ -155,7 +156,7 @@ def _changed(
     if isinstance(before, MissingScore) or isinstance(after, MissingScore):
         missing = before if isinstance(before, MissingScore) else after
         raise ComparisonError(getattr(missing, "message", f"{missing!r} was not accepted."))
-    with judging(Policy(gate=gate, primary=gate == "release", alpha=alpha)):
+    with judging(Policy(gate=gate, primary=gate == "release", alpha=alpha, reported=False)):
         verdict = after.no_worse_than(before, margin=margin)
     comparison = gates.compare(after.measurement, before.measurement, alpha=alpha)
     return ChangedScore(old=before, new=after, comparison=comparison, verdict=verdict)
@@ -168,6 +169,27 @@ def _common(old: Scored, new: Scored) -> list[str]:
     return [name for name in old.metrics if name in new.metrics]
 
 
+def baseline_run(run: Run) -> Run:
+    """The stored run that the baseline of a run was accepted of.
+
+    Raises:
+        MissingBaselineError: If no baseline was accepted yet.
+        UnknownRunError: If the store does not have its run any more.
+    """
+    found = _baseline_found(run)
+    assert found.file is not None
+    key = found.file.header.run_key
+    if key is None:
+        raise UnknownRunError(f"The baseline of '{run.recipe.name}' does not name the run that it was accepted of.")
+    try:
+        return open_run(key, workspace=run.workspace)
+    except UnknownRunError as error:
+        raise UnknownRunError(
+            f"The baseline of '{run.recipe.name}' was accepted of run {key[:12]}, which the store does not have.\n"
+            f"Store: {run.workspace.store.root}.\nBring it here: slmcheck cache import FILE"
+        ) from error
+
+
 # Flipped examples
 
 
@@ -177,12 +199,14 @@ def _flips(score: ChangedScore, alpha: float) -> Flips | None:
         return None
     back = gates.compare(score.old.measurement, score.new.measurement, alpha=alpha)
     worse, better = comparison.worse, back.worse
-    shown = [*worse[:SHOWN], *better[: max(0, SHOWN - len(worse))]]
+    chosen = [*worse[:SHOWN], *better[: max(0, SHOWN - len(worse))]]
+    found = tuple(_in_full(score, name, note="worse" if name in worse else "better") for name in chosen)
+    sides = (score.old.source.disclosure, score.new.source.disclosure)
     return Flips(
         metric=score.metric,
         worse=worse,
         better=better,
-        shown=tuple(_in_full(score, name, note="worse" if name in worse else "better") for name in shown),
+        shown=shown(shown(found, sides[0]), sides[1]) if sides[0] != sides[1] else shown(found, sides[0]),
     )
 
 
@@ -190,13 +214,13 @@ def _in_full(score: ChangedScore, example_id: str, *, note: str) -> ExampleEvide
     new, old = score.new.evidence, score.old.evidence
     assert new is not None
     assert old is not None
-    shown = new.show(example_id) if new.show is not None else None
-    if shown is None:
-        shown = ExampleEvidence(id=example_id, prompt="", reference="", answer="")
+    example = new.show(example_id) if new.show is not None else None
+    if example is None:
+        example = ExampleEvidence(id=example_id, prompt="", reference="", answer="")
     before = old.show(example_id).answer if old.show is not None else ""
     if old.answers is not None:
         before = old.answers[old.position[example_id]]
-    return replace(shown, old_answer=before, note=note)
+    return replace(example, old_answer=before, note=note)
 
 
 # Sides
@@ -221,13 +245,17 @@ def _baseline_of(side: Comparable, workspace: Workspace) -> Scored:
     view = side if isinstance(side, Run) else open_model(cast("Model", side), workspace=workspace)
     if not isinstance(view, Run):
         raise ComparisonError(f"'{view.name}' has no baseline: only the run of a recipe has one.")
-    found = Baseline.of(view, view.recipe.directory)
+    return _scored_baseline(_baseline_found(view))
+
+
+def _baseline_found(run: Run) -> Baseline:
+    found = Baseline.of(run, run.recipe.directory)
     if not found.exists:
         raise MissingBaselineError(
-            f"Run '{view.recipe.name}' has no baseline yet.\nLooked in {view.recipe.directory / FOLDER}.\n"
-            f"Accept the current scores: slmcheck baseline accept {view.recipe.path or view.recipe.name}"
+            f"Run '{run.recipe.name}' has no baseline yet.\nLooked in {run.recipe.directory / FOLDER}.\n"
+            f"Accept the current scores: slmcheck baseline accept {run.recipe.path or run.recipe.name}"
         )
-    return _scored_baseline(found)
+    return found
 
 
 def scored(side: Comparable, workspace: Workspace) -> Scored:

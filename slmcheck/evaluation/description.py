@@ -2,29 +2,50 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 
 from slmcheck import recipes
 from slmcheck.data import row_digest
-from slmcheck.errors import PredictionError, SlmcheckError
+from slmcheck.errors import DataError, PredictionError, SlmcheckError
+from slmcheck.evaluation.baseline import Baseline
+from slmcheck.evaluation.changed import changes_since, with_old_answers
+from slmcheck.evaluation.curves import finding_of, learning_curve_of
+from slmcheck.evaluation.diagnosing import stored_diagnosis
 from slmcheck.evaluation.held import ONNX, HeldScore, held_scores
+from slmcheck.evaluation.releases import trend_of
 from slmcheck.evaluation.run import Run
+from slmcheck.evaluation.searched import finished_search
+from slmcheck.evaluation.trivial import trivial_predictions
 from slmcheck.evaluation.views import View, default_kind
 from slmcheck.gates import Score, ScoreSource, gap_record
-from slmcheck.metrics import METRICS, confusion, majority, measure, resolve
+from slmcheck.metrics import METRICS, confusion, measure, resolve
 from slmcheck.pipeline import evidence_of, findings_of
 from slmcheck.records import (
     ConfusionRecord,
     ExampleEvidence,
+    Finding,
     GapRecord,
+    Location,
     Prediction,
     RunReport,
     ScoreRecord,
+    Task,
 )
+from slmcheck.records.disclosure import shown_run
+from slmcheck.storage import Baseline as BaselineFile
 
-SHOWN_EXAMPLES = 100
+SHOWN_EXAMPLES = 10_000
+"""How many examples a report keeps; the page shortens their texts so that it stays small enough to open."""
 _CLASSES = ("classification", "sequence_classification")
-_TRIVIAL = ("accuracy", "f1", "balanced_accuracy")
+_TRIVIAL: Mapping[Task, tuple[str, ...]] = {
+    "classification": ("accuracy", "f1", "balanced_accuracy"),
+    "sequence_classification": ("accuracy", "f1", "balanced_accuracy"),
+    "generation": ("exact_match", "f1", "rougeL", "bleu", "chrf"),
+    "extraction": ("f1", "exact_match"),
+    "language_modeling": (),
+}
+"""Metrics in which trivial answers are shown."""
 
 
 def describe(run: Run) -> RunReport:
@@ -32,7 +53,10 @@ def describe(run: Run) -> RunReport:
     held = held_scores(run)
     record, recipe, splits = run.record, run.recipe, run.splits
     predictions = _stored_predictions(run)
-    return RunReport(
+    accepted = _accepted(run)
+    diagnosis = stored_diagnosis(run)
+    found = None if diagnosis is None else diagnosis.found
+    report = RunReport(
         name=recipe.name,
         key=record.key,
         base_model=recipe.base_model,
@@ -47,6 +71,7 @@ def describe(run: Run) -> RunReport:
         best_step=record.best_step,
         stopped_early=record.stopped_early,
         resources=record.resources,
+        usage=record.usage,
         engine=record.engine,
         hyperparameters=recipes.describe(recipe),
         scores=tuple(item.record for item in held if not item.variant and item.split != "train"),
@@ -54,14 +79,29 @@ def describe(run: Run) -> RunReport:
         trivial_scores=_trivial_scores(run),
         gaps=_gaps(run, held),
         parity=tuple(_parity(item) for item in held if item.variant.startswith(ONNX)),
+        locations=_locations(run, held),
         confusion=_confusion(run, predictions),
-        examples=_examples(predictions),
+        changes=() if accepted is None else changes_since(run, accepted),
+        examples=_examples(run, predictions, accepted),
         rendered_row=_rendered(run),
-        findings=findings_of(run.key, run.workspace),
+        findings=(*(findings_of(run.key, run.workspace) if found is None else found.findings), *_curve_findings(run)),
+        search=finished_search(recipe, splits, run.workspace),
+        learning_curve=learning_curve_of(run.key, recipe.task, run.workspace),
+        divergence=None if found is None else found.divergence,
+        reliability=() if found is None else found.reliability,
+        found_slices=() if found is None else found.slices,
         notes=(*record.notes, *run.workspace.store.notes),
+        trend=trend_of(recipe),
         last_step=record.last_step,
         seeds=len(run.records),
     )
+    return shown_run(report, run.disclosure)
+
+
+def _curve_findings(run: Run) -> tuple[Finding, ...]:
+    """What the learning curve of a run says, where the store has one."""
+    curve = learning_curve_of(run.key, run.recipe.task, run.workspace)
+    return () if curve is None else (finding_of(curve, run.recipe),)
 
 
 def _parity(held: HeldScore) -> ScoreRecord:
@@ -78,6 +118,18 @@ def _parity(held: HeldScore) -> ScoreRecord:
         slice=record.slice,
         signature=record.signature,
     )
+
+
+def _locations(run: Run, held: list[HeldScore]) -> tuple[Location, ...]:
+    """Where the exports of which scores are held depart, as far as the store knows."""
+    found = []
+    for name in dict.fromkeys(item.variant.removeprefix(ONNX) for item in held if item.variant.startswith(ONNX)):
+        try:
+            location = run.onnx(name).location
+        except SlmcheckError:
+            continue  # the export is not on this machine, or came from a path
+        found += [location] if location is not None else []
+    return tuple(found)
 
 
 def _base(run: Run) -> View | None:
@@ -115,14 +167,17 @@ def _record(name: str, score: Score) -> ScoreRecord:
 
 
 def _trivial_scores(run: Run) -> tuple[ScoreRecord, ...]:
-    """What the most frequent answer of the training rows reaches, for the metrics that the run was asked for."""
-    if run.recipe.task not in _CLASSES or not run.splits.train:
-        return ()
-    source = ScoreSource(name="majority", task=run.recipe.task)
-    predictions = majority(run.splits.train, run.examples())
+    """What trivial answers reach, as far as the store holds them: the most frequent one is made at once."""
+    made = trivial_predictions(run, work=False)
     return tuple(
-        _record(f"{name} (majority)", measure(resolve(name, run.recipe.task), predictions, source)) for name in _TRIVIAL
+        _record(f"{metric} ({name})", measure(resolve(metric, run.recipe.task), predictions, _source(name, run)))
+        for name, predictions in made.items()
+        for metric in _TRIVIAL[run.recipe.task]
     )
+
+
+def _source(name: str, run: Run) -> ScoreSource:
+    return ScoreSource(name=name, task=run.recipe.task, split=run.splits.evaluation_split(run.recipe))
 
 
 def _gaps(run: Run, held: list[HeldScore]) -> tuple[GapRecord, ...]:
@@ -158,14 +213,45 @@ def _confusion(run: Run, predictions: tuple[Prediction, ...]) -> ConfusionRecord
     return confusion(predictions) if predictions and run.recipe.task in _CLASSES else None
 
 
-def _examples(predictions: tuple[Prediction, ...]) -> tuple[ExampleEvidence, ...]:
-    """Wrong answers first, in file order, then right ones, as many as a page holds."""
-    wrong = [found for found in predictions if found.prediction not in found.references]
-    right = [found for found in predictions if found.prediction in found.references]
-    return tuple(
-        replace(evidence_of(found), correct=found.prediction in found.references, slices=found.slices)
-        for found in (*wrong, *right)[:SHOWN_EXAMPLES]
+def _accepted(run: Run) -> BaselineFile | None:
+    """The committed baseline; None where there is none, or none that can be read: the test that used it has said so."""
+    try:
+        return Baseline.of(run, run.recipe.directory).file
+    except DataError:
+        return None
+
+
+def _examples(
+    run: Run, predictions: tuple[Prediction, ...], accepted: BaselineFile | None
+) -> tuple[ExampleEvidence, ...]:
+    """Examples with what the accepted run answered: those that got worse, then wrong ones, better ones, the others.
+
+    Within each kind they are in file order.
+    """
+    found = tuple(
+        replace(evidence_of(item), correct=item.prediction in item.references, slices=item.slices)
+        for item in predictions
     )
+    if accepted is not None:
+        found = with_old_answers(found, accepted, split=run.splits.evaluation_split(run.recipe))
+    if run.recipe.task not in _CLASSES:
+        found = tuple(_open_ended(item) for item in found)
+    return tuple(sorted(found, key=_rank)[:SHOWN_EXAMPLES])
+
+
+def _rank(example: ExampleEvidence) -> int:
+    if example.correct and example.old_correct is False:
+        return 2
+    if example.correct:
+        return 3
+    return 0 if example.old_correct else 1
+
+
+def _open_ended(example: ExampleEvidence) -> ExampleEvidence:
+    """A generated text that is not the reference may be as good: it is right or wrong only beside one that is."""
+    if example.correct or example.old_correct:
+        return example
+    return replace(example, correct=None, old_correct=None)
 
 
 def _rendered(run: Run) -> str:

@@ -13,6 +13,7 @@ from slmcheck.data import load_splits
 from slmcheck.errors import InputError, UnknownRunError
 from slmcheck.evaluation.baseline import FOLDER
 from slmcheck.evaluation.naming import look_up, may_hold_recipes, recipe_paths
+from slmcheck.evaluation.searched import settled
 from slmcheck.records import Json, Recipe
 from slmcheck.storage import Difference, differences
 from slmcheck.workspace import Workspace
@@ -25,7 +26,9 @@ def keys_of(recipe: Recipe, workspace: Workspace) -> tuple[str, ...]:
 
     Raises:
         DataError: If rows cannot be used.
+        UnknownRunError: If the recipe has a search that was not finished.
     """
+    recipe = settled(recipe, workspace)
     splits = load_splits(recipe)
     return tuple(
         pipeline.run_key(replace(recipe, seed=recipe.seed + index, seeds=1), splits, workspace)[0]
@@ -104,5 +107,5 @@ def _inputs(text: str, workspace: Workspace) -> Json:
     named = look_up(text, workspace.root, workspace.store)
     if named is None or named.record is not None:
         return workspace.store.inputs_of(text)
-    recipe = recipes.load(named.recipe_path)
+    recipe = settled(recipes.load(named.recipe_path), workspace)
     return pipeline.run_key(recipe, load_splits(recipe), workspace)[1]

@@ -6,25 +6,30 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from difflib import get_close_matches
+from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
 from slmcheck import inference, reports
 from slmcheck.data.problems import data_error
-from slmcheck.errors import InputError
+from slmcheck.errors import InputError, MissingBaselineError
+from slmcheck.evaluation.agreeing import Parity, parity
+from slmcheck.evaluation.baseline import FOLDER
 from slmcheck.evaluation.checking import check_recipe
 from slmcheck.evaluation.comparing import Comparable, Gate, compare_sides, task_of
+from slmcheck.evaluation.diagnosing import Diagnosis, diagnosis_of
 from slmcheck.evaluation.naming import project_root
 from slmcheck.evaluation.opening import Data, Model, open_model, open_run, recipe_meant, workspace_for
 from slmcheck.evaluation.planning import RecipePlan, plan_recipe, plan_suite
-from slmcheck.evaluation.run import Run, open_recipe
+from slmcheck.evaluation.run import Run
 from slmcheck.evaluation.views import MetricLike
+from slmcheck.export.deploying import Limits
 from slmcheck.gates import Score, ScoreSource, Verdict
 from slmcheck.metrics import Metric, as_metric, measure, resolve
+from slmcheck.pipeline import Deployed
 from slmcheck.records import Finding, Recipe, Report, Task
 from slmcheck.reports.json import write_text
+from slmcheck.storage.baselines import Baseline, read_baseline
 from slmcheck.workspace import Workspace
 
 REPORTS = Path(".slmcheck") / "reports"
@@ -37,24 +42,18 @@ SUFFIXES = {
     "terminal": "report.txt",
 }
 
-__all__ = ["Parity", "check", "compare", "evaluate", "finetune", "open_run", "parity", "plan", "report"]
-
-
-def finetune(recipe: Recipe | Path | str, *, seeds: int | None = None, workspace: Workspace | None = None) -> Run:
-    """The run of a recipe: from the store, or trained now.
-
-    Args:
-        recipe: A recipe, its file, or the name of one in the project of the current folder.
-        seeds: How many seeds stand behind the run; None takes the recipe's number.
-        workspace: Where results are kept; None takes the project that the recipe lies in.
-
-    Raises:
-        RecipeError: If the recipe cannot be carried out.
-        DataError: If rows cannot be used.
-        TrainingError: If the training ended without a result.
-    """
-    workspace = workspace_for(recipe, workspace=workspace)
-    return open_recipe(recipe_meant(recipe, workspace), workspace, seeds=seeds)
+__all__ = [
+    "Parity",
+    "check",
+    "compare",
+    "diagnose",
+    "evaluate",
+    "export",
+    "open_run",
+    "parity",
+    "plan",
+    "report",
+]
 
 
 def evaluate(
@@ -170,7 +169,7 @@ def plan(
 
     Args:
         target: A recipe, its file or name, or a folder of suites.
-        margin: How much worse a score may be; None takes each metric's own.
+        margin: How much worse a score may be; None takes what the suite's tests say, else each metric's own.
         workspace: Whose earlier runs tell the pace; None takes the project of the current folder.
 
     Raises:
@@ -183,53 +182,52 @@ def plan(
     return (plan_recipe(recipe_meant(target, workspace), workspace, margin=margin),)
 
 
-@dataclass(frozen=True, kw_only=True)
-class Parity:
-    """How far an exported model agrees with the trained one."""
+def diagnose(run: Run | Recipe | Path | str, *, workspace: Workspace | None = None) -> Diagnosis:
+    """Why a run overfits or performs poorly, and what to change; the same as `run.diagnosis`. Never trains.
 
-    run: str
-    precision: str
-    folder: Path
-    """Where the exported model lies in the store."""
-    scores: tuple[Score, ...]
+    Args:
+        run: A run, a recipe, the name or key of a run.
+        workspace: Where results are kept; None takes the project that the recipe lies in.
+
+    Raises:
+        UnknownRunError: If the run is unknown or was not trained.
+    """
+    return diagnosis_of(run if isinstance(run, Run) else open_run(run, workspace=workspace))
 
 
-def parity(
+def export(
     run: Run | Recipe | Path | str,
+    directory: Path | str,
     precision: str = "fp32",
     *,
-    metrics: Sequence[str] = (),
+    exporter: str = "onnx",
+    adapters: Sequence[Run | Recipe | Path | str] = (),
+    limits: Limits | None = None,
     workspace: Workspace | None = None,
-) -> Parity:
-    """Export a run to ONNX and measure how far it agrees with the PyTorch model on the evaluation split.
+) -> Deployed:
+    """Write the folder to deploy: graph, tokenizer, card, a runner without torch, and a self-check for the device.
 
     Args:
         run: The run.
+        directory: A new or empty folder, or one with an earlier export.
         precision: Precision of the exported weights.
-        metrics: Names of agreement scores, or metrics of the task on the export's own answers; none takes every
-            agreement score.
+        exporter: Name of the exporter: `onnx`, `genai`, or an installed plugin.
+        adapters: Further runs on the same base model: the graph then holds the base model, and each run, `run` too, is
+            an adapter file that is switched per call.
+        limits: Times that the target device must keep; the self-check holds it to them.
         workspace: Where results are kept; None takes the project of the current folder.
 
     Raises:
-        InputError: If there is no such precision.
-        UnknownRunError: If the run is unknown or was not trained.
-        ExportError: If no usable graph came out.
+        InputError: If the folder holds other files, or adapters cannot share a graph.
+        UnknownRunError: If a run is unknown or was not trained.
+        ExportError: If no usable graph came out, or the written folder answers otherwise than the trained model.
     """
-    from slmcheck.export import PRECISIONS
-    from slmcheck.parity import SCORES
+    from slmcheck.evaluation.deploying import deploy, deploy_adapters
 
-    if precision not in PRECISIONS:
-        close = get_close_matches(precision, PRECISIONS, n=1)
-        hint = f" Did you mean '{close[0]}'?" if close else ""
-        raise InputError(f"Unknown precision '{precision}'.\nPrecisions: {', '.join(PRECISIONS)}.{hint}")
-    opened = run if isinstance(run, Run) else open_run(run, workspace=workspace)
-    exported = opened.onnx(precision)
-    return Parity(
-        run=opened.recipe.name,
-        precision=precision,
-        folder=exported.subject.checkpoints[0].path,
-        scores=tuple(getattr(exported, name) for name in metrics or SCORES),
-    )
+    opened = [one if isinstance(one, Run) else open_run(one, workspace=workspace) for one in (run, *adapters)]
+    if adapters:
+        return deploy_adapters(opened, Path(directory), precision, exporter=exporter, limits=limits)
+    return deploy(opened[0], Path(directory), precision, exporter=exporter, limits=limits)
 
 
 def report(
@@ -286,6 +284,24 @@ def report_folder(source: Path | str = "latest", root: Path | None = None) -> Pa
             f"There is no report at '{path}'.\nA report is a folder with report.json.\nMake one: slmcheck run SUITES"
         )
     return path.resolve() if path.is_symlink() else path
+
+
+def accepted_file(source: Path | str, recipe: Recipe) -> Baseline:
+    """What accepting a recipe would write, as the session of a report left it.
+
+    Raises:
+        InputError: If there is no report.
+        MissingBaselineError: If the report has no scores of the recipe.
+    """
+    suite, _, stem = recipe.name.rpartition("/")
+    measured = report_folder(source) / FOLDER / suite
+    if not (measured / f"{stem}.json").is_file():
+        raise MissingBaselineError(
+            f"The report '{source}' has no scores of '{recipe.name}'.\n"
+            f"Looked for {measured / f'{stem}.json'}.\n"
+            "Give the folder that a session wrote with --slm-report, its folder `baselines` included."
+        )
+    return read_baseline(measured, stem)
 
 
 def render(found: Report, form: ReportFormat, *, width: int = 100, color: bool = False) -> dict[str, str]:

@@ -19,7 +19,7 @@ from slmcheck.storage import Store
 
 _OWN_FILES = ("pytest.toml", ".pytest.toml", "pytest.ini", ".pytest.ini")
 """Files that make a folder pytest's root by being there."""
-_SKIPPED_FOLDERS = frozenset({"__pycache__", "baselines", "build", "dist", "node_modules", "site-packages"})
+_SKIPPED_FOLDERS = frozenset({"__pycache__", "baselines", "build", "dist", "node_modules", "site-packages", "waivers"})
 _LARGEST_RECIPE_BYTES = 1_000_000
 _KEY = re.compile(r"^[0-9a-f]{4,64}$")
 _SHOWN = 12

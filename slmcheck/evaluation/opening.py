@@ -25,6 +25,7 @@ from slmcheck.evaluation.naming import (
     recipe_paths,
 )
 from slmcheck.evaluation.run import Run
+from slmcheck.evaluation.searched import settled
 from slmcheck.evaluation.views import Subject, View
 from slmcheck.recipes.base_models import EMBEDDED
 from slmcheck.records import Checkpoint, DataSpec, Recipe, RunRecord, Task
@@ -89,6 +90,7 @@ def recipe_view(recipe: Recipe, workspace: Workspace) -> View:
 
 def _stored_run(recipe: Recipe, workspace: Workspace) -> Run:
     """The run of a recipe, its training forbidden; what needs no training is made."""
+    recipe = settled(recipe, workspace)
     splits = load_splits(recipe)
     trains = bool(getattr(find_plugin(TRAINERS, recipe.trainer), "trains", True))
     finding = replace(workspace, offline=True, retrain=False) if trains else workspace

@@ -9,15 +9,17 @@ from pathlib import Path
 
 from slmcheck import gates, pipeline, recipes, training
 from slmcheck.data import Splits, load_splits
-from slmcheck.errors import ComparisonError, InputError
-from slmcheck.evaluation.baseline import Baseline
+from slmcheck.errors import ComparisonError, InputError, SlmcheckError
+from slmcheck.evaluation.baseline import FOLDER, Baseline
 from slmcheck.evaluation.checking import SPLITS, tokenizer_of
+from slmcheck.evaluation.claims import Claim, claims_beside
 from slmcheck.evaluation.naming import recipe_paths
 from slmcheck.evaluation.opening import open_run
 from slmcheck.evaluation.run import Run
 from slmcheck.metrics import METRICS, Metric
 from slmcheck.recipes.keys import DEFAULT_EPOCHS
-from slmcheck.records import Recipe, RunRecord, Split, Task
+from slmcheck.records import Recipe, Resources, RunRecord, Split, Task
+from slmcheck.storage.baselines import read_baseline
 from slmcheck.training.memory import read_shape
 from slmcheck.workspace import Workspace
 
@@ -28,7 +30,7 @@ PLANNED: Mapping[Task, tuple[str, ...]] = {
     "extraction": ("f1", "exact_match"),
     "language_modeling": ("perplexity",),
 }
-"""The metrics that a recipe is planned for."""
+"""The metrics that a recipe is planned for where no test beside it claims a change."""
 SAMPLED_ROWS = 200
 CHARACTERS_PER_TOKEN = 4.0
 OPERATIONS_PER_WEIGHT = 6
@@ -55,7 +57,8 @@ class RecipePlan:
     rows: Mapping[Split, int]
     evaluated: Split
     checks: tuple[gates.Plan, ...]
-    """What the evaluation split can see in each planned metric; none where nothing is known of its variance."""
+    """What the evaluation split can see: of the comparisons with a baseline that the tests beside the recipe make, else
+    of the usual metrics of its task. Nothing is planned of which no variance is known."""
     steps: int
     """0 where the trainer takes a model that exists already."""
     tokens: int
@@ -66,6 +69,8 @@ class RecipePlan:
     """None where nothing is trained, or nothing is known of this machine."""
     stored: bool
     """Whether the store has the run already."""
+    measured: Resources | None = None
+    """What that run really took, to hold the estimates against."""
 
 
 def plan_recipe(recipe: Recipe, workspace: Workspace, *, margin: float | None = None) -> RecipePlan:
@@ -74,7 +79,7 @@ def plan_recipe(recipe: Recipe, workspace: Workspace, *, margin: float | None = 
     Args:
         recipe: The recipe.
         workspace: Earlier runs of its store tell the pace of this machine.
-        margin: How much worse a score may be; None takes each metric's own.
+        margin: How much worse a score may be; None takes what the tests beside the recipe say, else each metric's own.
 
     Raises:
         RecipeError: If the base model cannot be found.
@@ -88,7 +93,8 @@ def plan_recipe(recipe: Recipe, workspace: Workspace, *, margin: float | None = 
     folder = recipes.base_model_of(recipe).folder if trains else None
     steps, tokens = (steps_of(recipe, len(splits.train)), _tokens(recipe, splits)) if trains else (0, 0)
     records = list(workspace.store.runs())
-    stored = any(record.key == key for record in records)
+    done = [record for record in records if record.key == key]
+    stored = bool(done)
     return RecipePlan(
         recipe=recipe,
         rows={split: len(splits.of(split)) for split in SPLITS},
@@ -97,26 +103,85 @@ def plan_recipe(recipe: Recipe, workspace: Workspace, *, margin: float | None = 
         steps=steps,
         tokens=tokens,
         memory=None if folder is None else training.estimate_of_recipe(recipe, str(folder)),
-        cost=_cost(recipe, tokens, records, folder) if trains else None,
+        cost=_cost(recipe, tokens, [record for record in records if record.key != key], folder) if trains else None,
         stored=stored,
+        measured=done[-1].resources if done and trains else None,
     )
 
 
 def _checks(recipe: Recipe, n: int, margin: float | None, workspace: Workspace | None) -> tuple[gates.Plan, ...]:
-    """What each planned metric can see; those of which nothing was measured and nothing can be assumed are left out."""
-    found = []
+    """What can be seen of each comparison; left out is what has no variance, neither measured nor assumed."""
     run = None if workspace is None else open_run(recipe, workspace=workspace)
-    for name in PLANNED[recipe.task]:
-        metric = METRICS[recipe.task][name]
-        planned = gates.plan(
-            metric.info,
+    found = []
+    for claim in _claims(recipe):
+        metric = METRICS[recipe.task][claim.metric]
+        planned = plan_claim(
+            recipe,
+            claim,
             n,
             margin=margin,
             seeds=recipe.seeds,
             example_variance=None if run is None else measured_variance(run, metric),
         )
         found += [] if planned is None else [planned]
-    return tuple(found)
+    return tuple(dict.fromkeys(found))
+
+
+def _claims(recipe: Recipe) -> list[Claim]:
+    """The comparisons with a baseline to plan, those that decide a release first."""
+    written = [] if recipe.path is None else claims_beside(recipe.path)
+    claims = [claim for claim in written if claim.kind == "no_worse" and claim.metric in METRICS[recipe.task]]
+    if not claims:
+        return [Claim(name, "no_worse") for name in PLANNED[recipe.task]]
+    return sorted(claims, key=lambda claim: not claim.is_primary)
+
+
+def plan_claim(
+    recipe: Recipe,
+    claim: Claim,
+    rows: int,
+    *,
+    margin: float | None = None,
+    seeds: int,
+    seed_sd: float | None = None,
+    example_variance: float | None = None,
+    alpha: float = 0.05,
+) -> gates.Plan | None:
+    """Plan one comparison of a run with its baseline.
+
+    Args:
+        recipe: The recipe of the run.
+        claim: The comparison, of a built-in metric of the recipe's task.
+        rows: Rows of the evaluation split.
+        margin: How much worse a score may be; None takes the claim's.
+        seeds: Seeds of the run.
+        seed_sd: Spread of the metric between seeds; None takes what the accepted baseline knows.
+        example_variance: What was measured of one example's change; None assumes a usual value.
+        alpha: One-sided level of the session.
+
+    Returns:
+        None where nothing is known of the metric's variance.
+    """
+    metric = METRICS[recipe.task][claim.metric].info
+    return gates.plan(
+        metric,
+        rows,
+        margin=claim.margin_of(metric) if margin is None else margin,
+        example_variance=example_variance,
+        seed_sd=_accepted_seed_sd(recipe, metric.name) if seed_sd is None else seed_sd,
+        seeds=seeds,
+        alpha=alpha,
+    )
+
+
+def _accepted_seed_sd(recipe: Recipe, metric: str) -> float | None:
+    """How much seeds of the recipe differ, as its baseline knows; None where it does not."""
+    try:
+        file = read_baseline(recipe.directory / FOLDER, recipe.name.rpartition("/")[2])
+    except SlmcheckError:
+        return None  # no baseline yet, or a damaged one, which the fixture will tell
+    accepted = file.find(metric)
+    return accepted.seed_sd if accepted is not None else None
 
 
 def measured_variance(run: Run, metric: Metric) -> float | None:
@@ -195,6 +260,18 @@ def _cost(recipe: Recipe, tokens: int, records: Sequence[RunRecord], folder: Pat
     return Cost(
         seconds=SECONDS_TO_START + seconds, basis="a guess from the speed of this processor, good to a factor 3"
     )
+
+
+def cost_of(recipe: Recipe, splits: Splits, workspace: Workspace) -> Cost | None:
+    """How long one training of a recipe on these rows takes; None where nothing is trained, or nothing is known.
+
+    Raises:
+        RecipeError: If the base model cannot be found.
+    """
+    if not training.find_trainer(recipe.trainer).trains:
+        return None
+    records, folder = list(workspace.store.runs()), recipes.base_model_of(recipe).folder
+    return _cost(recipe, _tokens(recipe, splits), records, folder)
 
 
 def _operations_per_second() -> float:

@@ -6,15 +6,22 @@ from collections.abc import Sequence
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from slmcheck import parity, pipeline, recipes
+from slmcheck import pipeline, recipes
 from slmcheck.data import Splits, load_splits
 from slmcheck.errors import UndefinedScoreError
+from slmcheck.evaluation.exported import OnnxView
+from slmcheck.evaluation.searched import settled
 from slmcheck.evaluation.views import Subject, View
+from slmcheck.export import genai_folder
 from slmcheck.gates import Score
 from slmcheck.records import Checkpoint, Environment, Finding, HistoryPoint, Recipe, Resources, RunRecord
 from slmcheck.training import training_environment
 from slmcheck.workspace import Workspace
+
+if TYPE_CHECKING:
+    from slmcheck.evaluation.diagnosing import Diagnosis
 
 
 class Run(View):
@@ -35,6 +42,8 @@ class Run(View):
         )
         super().__init__(subject, splits, workspace)
         self.records = tuple(records)
+        self.exports: dict[str, OnnxView] = {}
+        """Every export that was asked for, by the name that claims give it."""
 
     @property
     def record(self) -> RunRecord:
@@ -60,6 +69,13 @@ class Run(View):
     def findings(self) -> tuple[Finding, ...]:
         """What the checks of rows and of the model found before the training."""
         return pipeline.findings_of(self.key, self._workspace)
+
+    @cached_property
+    def diagnosis(self) -> Diagnosis:
+        """Why it scores as it does: `assert not run.diagnosis.problems`; made once and kept in the store."""
+        from slmcheck.evaluation.diagnosing import diagnosis_of
+
+        return diagnosis_of(self)
 
     @property
     def resources(self) -> Resources:
@@ -103,51 +119,71 @@ class Run(View):
         checkpoint = recipes.base_model_of(self.recipe).checkpoint()
         return View(self._renamed(f"{self.name}.base", (checkpoint,), (None,)), self._splits, self._workspace)
 
-    def onnx(self, precision: str = "fp32") -> OnnxView:
-        """The run exported to ONNX: its scores, and how far it agrees with the PyTorch model.
+    def onnx(self, source: str | Path = "fp32", *, precision: str | None = None) -> OnnxView:
+        """The run as ONNX: its scores, and how far it agrees with the PyTorch model.
 
         Args:
-            precision: One of the precisions that `slmcheck.export` knows.
+            source: One of the precisions that `slmcheck.export` knows, exported where the store has it not; or the path
+                of a graph or folder that any other tool made of this run.
+            precision: For a path: whose tolerances hold; None reads it from the weights.
 
         Raises:
             ExportError: If no usable graph came out.
+            InputError: If there is neither such a precision nor such a path.
+            CheckpointError: If a graph is damaged, or is not called as this model is.
         """
-        exported = pipeline.export(self.record, precision, self._workspace)
-        subject = self._renamed(f"{self.name}.onnx({precision})", (exported,), (self.key,))
-        return OnnxView(subject, self._splits, self._workspace, record=self.record)
+        if is_path(source):
+            exported = pipeline.adopt(self.record, Path(source), self._workspace, precision=precision)
+        else:
+            exported = pipeline.export(self.record, str(source), self._workspace)
+        subject = self._renamed(f"{self.name}.onnx({source})", (exported,), (self.key,))
+        view = OnnxView(subject, self, record=self.record, exported=exported)
+        view.genai = genai_folder(Path(source)) if is_path(source) else None
+        self.exports[view.name] = view
+        return view
+
+    def export(self, directory: Path | str, precision: str = "fp32", *, exporter: str = "onnx") -> pipeline.Deployed:
+        """Write the folder to deploy; see `slmcheck export`.
+
+        Args:
+            directory: A new or empty folder, or one with an earlier export.
+            precision: Precision of the exported weights.
+            exporter: `onnx`, `genai`, or an installed plugin.
+
+        Raises:
+            InputError: If the folder holds other files.
+            ExportError: If no usable graph came out, or the written folder answers otherwise than the trained model.
+        """
+        from slmcheck.evaluation.deploying import deploy
+
+        return deploy(self, Path(directory), precision, exporter=exporter)
+
+    def on_device(self, selfcheck: Path | str) -> Score:
+        """How far an export agrees with the run on a target device: the share of equal answers, to be judged.
+
+        Args:
+            selfcheck: The selfcheck.json that the exported folder's script wrote there; relative to the recipe.
+
+        Raises:
+            InputError: If the file is no self-check of an export of this run.
+        """
+        from slmcheck.evaluation.deploying import read_selfcheck
+
+        return read_selfcheck(self, self.recipe.directory / selfcheck).agreement
 
 
-class OnnxView(View):
-    """An exported model, compared with the checkpoint it was made from.
-
-    Beside the metrics of the task it has the scores of parity: agreement, top1, logit_max, logit_mean, kl and
-    perplexity_ratio.
-    """
-
-    def __init__(
-        self,
-        subject: Subject,
-        splits: Splits,
-        workspace: Workspace,
-        *,
-        record: RunRecord,
-        slice_name: str | None = None,
-    ) -> None:
-        super().__init__(subject, splits, workspace, slice_name=slice_name)
-        self._record = record
-
-    def __getattr__(self, name: str) -> Score:
-        if name not in parity.SCORES:
-            return super().__getattr__(name)
-        exported, key = self._subject.checkpoints[0], self._subject.run_keys[0]
-        return pipeline.compare(
-            name, self._record, exported, self.examples(), self._source("evaluation", key), self._workspace
-        )
+def is_path(source: str | Path) -> bool:
+    """Whether an export is named by a path rather than by a precision."""
+    return isinstance(source, Path) or "/" in source or source.endswith(".onnx") or Path(source).is_dir()
 
 
 def open_recipe(source: Recipe | Path | str, workspace: Workspace, *, seeds: int | None = None) -> Run:
-    """The run of a recipe or recipe file, trained if the store has none; `seeds` overrides the recipe's."""
-    recipe = source if isinstance(source, Recipe) else recipes.load(Path(source))
+    """The run of a recipe or recipe file, trained if the store has none; `seeds` overrides the recipe's.
+
+    Raises:
+        UnknownRunError: If the recipe has a search that was not finished; `slmcheck.studies` carries it out.
+    """
+    recipe = settled(source if isinstance(source, Recipe) else recipes.load(Path(source)), workspace)
     splits = load_splits(recipe)
     count = seeds or recipe.seeds
     records = [

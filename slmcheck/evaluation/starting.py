@@ -13,23 +13,25 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from slmcheck import gates, recipes
-from slmcheck.data import Splits, load_splits
+from slmcheck.data import Splits, load_splits, train_subset
 from slmcheck.data.holdout import hold_out
 from slmcheck.data.readers import read_sources
 from slmcheck.data.tokenizers import TextTokenizer, read_tokenizer
 from slmcheck.errors import DataError, InputError, MissingExtraError
 from slmcheck.evaluation.naming import name_of
-from slmcheck.evaluation.suite_text import Level, suite_text
+from slmcheck.evaluation.suite_text import GapBound, Level, suite_text
 from slmcheck.gates import ScoreSource
 from slmcheck.metrics import METRICS, majority, measure
 from slmcheck.recipes import Proposal
 from slmcheck.records import DataSpec, Example, Json, Recipe, Task
+from slmcheck.statistics import provable_margin
 from slmcheck.training.memory import read_shape
 
 TEST_SHARE = 0.2
 SMALL_MODEL = 50_000_000
 """Weights below which a model wants a higher learning rate."""
 STEM = "lora"
+ADAPTER_STEM = "adapter"
 CLASSES = ("classification", "sequence_classification")
 PRIMARY: Mapping[Task, str] = {
     "classification": "accuracy",
@@ -64,17 +66,23 @@ def start_suite(
     data: str,
     *,
     test: str | None = None,
-    model: str = "slmcheck/tiny",
+    model: str | None = None,
+    adapter: str | None = None,
     task: Task | None = None,
     home: Path = Path("suites"),
 ) -> Started:
     """Write `<home>/<name>/lora.yaml` and a test file beside it; existing files are never touched.
 
+    For an adapter that exists already the recipe is `adapter.yaml`, and nothing will be trained. Then `data` are rows
+    to evaluate on, or with `test` those that it was trained on.
+
     Args:
         name: Of the suite: letters, digits, `_` and `-`.
         data: File with rows, relative to the current folder.
         test: File with rows for evaluation only; without it a fifth of the rows is set aside, in files of the suite.
-        model: Base model, as in a recipe but relative to the current folder.
+        model: Base model, as in a recipe but relative to the current folder; None is the embedded one, or that of the
+            adapter.
+        adapter: Folder of a PEFT adapter, relative to the current folder.
         task: Overrides what the rows suggest.
         home: Folder of suites.
 
@@ -83,14 +91,12 @@ def start_suite(
         DataError: If rows cannot be used.
         RecipeError: If the base model cannot be used.
     """
-    if not _NAME.match(name):
-        raise InputError(
-            f"'{name}' cannot be the name of a suite.\nUse letters, digits, _ and -, a letter first: phrase_tone."
-        )
+    check_name(name)
     folder = home / name
-    _refuse_existing(folder, _targets(name))
+    stem = STEM if adapter is None else ADAPTER_STEM
+    refuse_existing(folder, _targets(name, stem))
     rows = _rows(data)
-    base = _base_model(model, folder)
+    base = _base_model(model or ("slmcheck/tiny" if adapter is None else base_of_adapter(Path(adapter))), folder)
     tokenizer = _tokenizer(base.folder)
     context = _context(base.folder)
     count = None if tokenizer is None else (lambda text: len(tokenizer.tokenize(text)[0]))
@@ -99,18 +105,38 @@ def start_suite(
     # As deep as the suite will lie, so that relative paths mean the same before and after the move.
     scratch = Path(tempfile.mkdtemp(prefix=f".{name}-", dir=home))
     try:
-        started = _write(scratch, folder, name, data, test, rows, proposal, base)
-        _move(scratch, folder, started.files)
+        if adapter is None:
+            started = _write(scratch, folder, name, data, test, rows, proposal, base)
+        else:
+            started = _write_adopted(scratch, folder, name, data, test, proposal, base, Path(adapter))
+        move_files(scratch, folder, started.files)
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
     return started
 
 
-def _targets(name: str) -> tuple[str, ...]:
-    return f"{STEM}.yaml", f"test_{name.replace('-', '_')}.py"
+def check_name(name: str) -> None:
+    """Refuse what cannot be the name of a suite.
+
+    Raises:
+        InputError: If it holds more than letters, digits, `_` and `-`.
+    """
+    if not _NAME.match(name):
+        raise InputError(
+            f"'{name}' cannot be the name of a suite.\nUse letters, digits, _ and -, a letter first: phrase_tone."
+        )
 
 
-def _refuse_existing(folder: Path, names: Sequence[str]) -> None:
+def _targets(name: str, stem: str = STEM) -> tuple[str, ...]:
+    return f"{stem}.yaml", f"test_{name.replace('-', '_')}.py"
+
+
+def refuse_existing(folder: Path, names: Sequence[str]) -> None:
+    """Refuse to write over files.
+
+    Raises:
+        InputError: If one of them is there.
+    """
     there = [str(folder / name) for name in names if (folder / name).exists()]
     if there:
         raise InputError(
@@ -145,8 +171,32 @@ def _base_model(model: str, suite: Path) -> _Base:
         return _Base(name=f"{model.partition('@')[0]}@{found.revision}", folder=found.folder)
     if not path.is_dir():
         return _Base(name=model, folder=found.folder)
+    return _Base(name=folder_text(path, suite), folder=found.folder)
+
+
+def base_of_adapter(adapter: Path) -> str:
+    """The base model that an adapter names in its configuration.
+
+    Raises:
+        InputError: If the folder is no PEFT adapter, or names none.
+    """
+    file = adapter / "adapter_config.json"
+    try:
+        named = json.loads(file.read_text(encoding="utf-8")).get("base_model_name_or_path")
+    except (OSError, ValueError, AttributeError) as error:
+        raise InputError(
+            f"'{adapter}' is no PEFT adapter: {file.name} cannot be read ({error}).\n"
+            "Expected a folder with adapter_config.json and adapter_model.safetensors."
+        ) from error
+    if not isinstance(named, str) or not named:
+        raise InputError(f"{file} does not say which base model it belongs to.\nName it: --model ID")
+    return named
+
+
+def folder_text(path: Path, suite: Path) -> str:
+    """A folder as the recipe of a suite names it."""
     relative = os.path.relpath(path.absolute(), suite.absolute())
-    return _Base(name=relative if relative.startswith("..") else f"./{relative}", folder=found.folder)
+    return relative if relative.startswith("..") else f"./{relative}"
 
 
 def _tokenizer(folder: Path | None) -> TextTokenizer | None:
@@ -188,7 +238,7 @@ def _write(
     base: _Base,
 ) -> Started:
     written = [Path(target) for target in _targets(name)]
-    sources = {"train": _relative(data, folder), "test": None if test is None else _relative(test, folder)}
+    sources = {"train": relative_source(data, folder), "test": None if test is None else relative_source(test, folder)}
     recipe_file = scratch / written[0]
     shape = read_shape(base.folder) if base.folder is not None else None
     small = shape is None or shape.parameters < SMALL_MODEL
@@ -212,10 +262,60 @@ def _write(
         written += _split_files(scratch, (*splits.train, *splits.validation), rows, recipe)
         recipe = write_recipe()
         splits = load_splits(recipe)
+    return _finished(scratch, folder, written, recipe, splits, proposal)
+
+
+def _write_adopted(
+    scratch: Path,
+    folder: Path,
+    name: str,
+    data: str,
+    test: str | None,
+    proposal: Proposal,
+    base: _Base,
+    adapter: Path,
+) -> Started:
+    """As `_write`, for an adapter that exists: all rows are evaluated unless others are named for that."""
+    written = [Path(target) for target in _targets(name, ADAPTER_STEM)]
+    recipe_file = scratch / written[0]
+    train, evaluated = (None, data) if test is None else (data, test)
+    reasons = (
+        *proposal.reasons,
+        "text_template must be the one that the adapter was trained with: this one is a guess.",
+        *(
+            ()
+            if train is not None
+            else ("Its training rows are not known: name them in data.train for gap and leaks.",)
+        ),
+    )
+    guessed = replace(proposal, reasons=reasons)
+
+    def write_recipe(labels: Sequence[str]) -> Recipe:
+        text = recipes.recipe_text(
+            guessed,
+            train=None if train is None else relative_source(train, folder),
+            test=relative_source(evaluated, folder),
+            adapter=folder_text(adapter, folder),
+            labels=labels,
+            base_model=base.name,
+        )
+        recipe_file.write_text(text, encoding="utf-8")
+        return recipes.load(recipe_file, name=f"{name}/{ADAPTER_STEM}")
+
+    labels: tuple[str, ...] = ()
+    if proposal.task in CLASSES and proposal.answer is not None and train is None:
+        labels = tuple(sorted({str(row[proposal.answer]) for row in _rows(evaluated) if proposal.answer in row}))
+    recipe = write_recipe(labels)
+    return _finished(scratch, folder, written, recipe, load_splits(recipe), guessed)
+
+
+def _finished(
+    scratch: Path, folder: Path, written: Sequence[Path], recipe: Recipe, splits: Splits, proposal: Proposal
+) -> Started:
+    """Write the test file of a recipe that is there, and tell what was written."""
     levels, margin = _levels(recipe, splits), _margin(recipe, splits)
     primary = PRIMARY[recipe.task]
-    text = suite_text(recipe, primary=primary, levels=levels, margin=margin, rows=len(splits.test))
-    (scratch / written[1]).write_text(text, encoding="utf-8")
+    (scratch / written[1]).write_text(text_for_rows(recipe, splits), encoding="utf-8")
     return Started(
         folder=folder,
         files=tuple(folder / path for path in written),
@@ -228,7 +328,19 @@ def _write(
     )
 
 
-def _relative(source: str, folder: Path) -> str:
+def text_for_rows(recipe: Recipe, splits: Splits) -> str:
+    """The test file that the rows of a recipe can support."""
+    return suite_text(
+        recipe,
+        primary=PRIMARY[recipe.task],
+        levels=_levels(recipe, splits),
+        margin=_margin(recipe, splits),
+        rows=len(splits.test),
+        gap=_gap(recipe, splits),
+    )
+
+
+def relative_source(source: str, folder: Path) -> str:
     """A source of rows as the recipe of a suite names it."""
     body, bracket, part = source.partition("[")
     if not Path(body).is_file():
@@ -261,7 +373,7 @@ def _levels(recipe: Recipe, splits: Splits) -> tuple[Level, ...]:
         examples = [item for item in splits.test if slice_name is None or slice_name in item.slices]
         if not examples:
             continue
-        predictions = majority(splits.train, examples)
+        predictions = majority(splits.train or splits.test, examples)
         for metric in ("accuracy", "f1") if slice_name is None else ("accuracy",):
             score = measure(metrics[metric], predictions, ScoreSource(name="majority", task=recipe.task))
             interval = score.interval
@@ -288,9 +400,25 @@ def _margin(recipe: Recipe, splits: Splits) -> float:
     return metric.margin if planned is None else math.ceil(100 * planned.provable_margin - 1e-9) / 100
 
 
-def _move(scratch: Path, folder: Path, files: Sequence[Path]) -> None:
+_SPREAD = 0.5
+"""Variance of one row's difference between two models of which nothing is known: that of two fair coins."""
+
+
+def _gap(recipe: Recipe, splits: Splits) -> GapBound | None:
+    """The gap in accuracy that these rows can prove a model without one to keep, beyond the gap of its base model."""
+    if recipe.task != "classification" or not splits.train:
+        return None
+    evaluation = len(splits.test)
+    train = len(train_subset(splits, evaluation))
+    # Two independent means: their variances add, as for one mean of so many examples.
+    examples = 1.0 / (1.0 / train + 1.0 / evaluation)
+    return GapBound(provable=provable_margin(_SPREAD, examples), train=train, evaluation=evaluation)
+
+
+def move_files(scratch: Path, folder: Path, files: Sequence[Path]) -> None:
+    """Put the files of a new suite in place."""
     relative = [path.relative_to(folder) for path in files]
-    _refuse_existing(folder, [str(path) for path in relative])
+    refuse_existing(folder, [str(path) for path in relative])
     for path in relative:
         (folder / path).parent.mkdir(parents=True, exist_ok=True)
         os.replace(scratch / path, folder / path)
@@ -298,4 +426,4 @@ def _move(scratch: Path, folder: Path, files: Sequence[Path]) -> None:
 
 def run_name(started: Started) -> str:
     """The name of the run that the new recipe makes."""
-    return name_of(started.folder / f"{STEM}.yaml")
+    return name_of(started.files[0])

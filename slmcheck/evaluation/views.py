@@ -16,6 +16,7 @@ from slmcheck.gates import Score, ScoreSource, gap, mean_of_seeds
 from slmcheck.metrics import Metric, as_metric, confusion, resolve
 from slmcheck.metrics.custom import MetricFunction
 from slmcheck.records import Checkpoint, ConfusionRecord, Example, Prediction, PredictionKind, Recipe, RunRecord
+from slmcheck.records.disclosure import Disclosure
 from slmcheck.workspace import Workspace
 
 Part = Literal["evaluation", "train"]
@@ -142,6 +143,12 @@ class View:
         """The key under which the store keeps what the model was asked."""
         return pipeline.prediction_key(self._subject.checkpoints[0], kind, self.recipe, self._workspace)
 
+    @property
+    def disclosure(self) -> Disclosure:
+        """What may be shown of the examples: `examples` of the recipe."""
+        is_closed = self.recipe.task in ("classification", "sequence_classification")
+        return Disclosure(level=self.recipe.examples, labels=tuple(self._splits.labels) if is_closed else ())
+
     def holds(self, metric: Metric, part: Part = "evaluation") -> bool:
         """Whether the store holds a score of every seed, so that asking for it computes nothing."""
         examples = self.examples(part)
@@ -187,6 +194,7 @@ class View:
             slice=self._slice,
             selected_on_validation=on_validation and part == "evaluation",
             notes=self._subject.notes,
+            disclosure=self.disclosure,
         )
 
     def _renamed(self, name: str, checkpoints: tuple[Checkpoint, ...], run_keys: tuple[str | None, ...]) -> Subject:

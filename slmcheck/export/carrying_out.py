@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -23,6 +23,7 @@ from slmcheck.backends.pytorch_loading import (
     load_tokenizer,
     tokenizer_source,
 )
+from slmcheck.data.tokenizers import TextTokenizer
 from slmcheck.errors import CheckpointError, ExportError
 from slmcheck.export.graph import Step, exported_graph, sample_inputs, tensor_names
 from slmcheck.export.precisions import Precision
@@ -54,7 +55,23 @@ def write_export(checkpoint: Checkpoint, directory: Path, precision: Precision, 
     graph = exported_graph(model)
     check_weights(graph, model)
     expected = answer(model)
-    facts = GraphFacts(
+    facts = facts_of(model, tokenizer, graph, checkpoint, precision, versions)
+    del model  # the graph holds the weights too
+    save(quantized(graph, precision), directory)
+    check_answer(directory, expected, exact=precision.name == "fp32")
+    describe(directory, facts, copy_beside(checkpoint, directory))
+
+
+def facts_of(
+    model: PreTrainedModel,
+    tokenizer: TextTokenizer,
+    graph: onnx.ModelProto,
+    checkpoint: Checkpoint,
+    precision: Precision,
+    versions: Mapping[str, str],
+) -> GraphFacts:
+    """What is told of a graph, without its files."""
+    return GraphFacts(
         precision=precision.name,
         source_key=checkpoint.key,
         vocabulary_size=int(model.get_output_embeddings().weight.shape[0]),
@@ -66,13 +83,16 @@ def write_export(checkpoint: Checkpoint, directory: Path, precision: Precision, 
         settings=precision.settings,
         versions=versions,
     )
-    del model  # the graph holds the weights too
-    save(quantized(graph, precision), directory)
-    check_answer(directory, expected, exact=precision.name == "fp32")
-    copied = copy_beside(checkpoint, directory)
-    files = [directory / GRAPH, *([directory / DATA] if (directory / DATA).is_file() else []), *copied]
-    sizes = {file.name: file.stat().st_size for file in files}
-    write_facts(directory, replace(facts, sizes=sizes, sha256={file.name: sha256_of_file(file) for file in files}))
+
+
+def describe(directory: Path, facts: GraphFacts, beside: Sequence[Path]) -> None:
+    """Write the facts of a graph with size and SHA-256 of every file of its folder."""
+    files = [directory / GRAPH, *([directory / DATA] if (directory / DATA).is_file() else []), *beside]
+    named = {str(file.relative_to(directory)): file for file in files}
+    sizes = {name: file.stat().st_size for name, file in named.items()}
+    write_facts(
+        directory, replace(facts, sizes=sizes, sha256={name: sha256_of_file(file) for name, file in named.items()})
+    )
 
 
 def save(graph: onnx.ModelProto, directory: Path) -> None:

@@ -10,7 +10,7 @@ import inspect
 import io
 import logging
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import onnx
@@ -24,6 +24,10 @@ KEPT_METADATA = "pkg.torch.onnx.name_scopes"
 """The module that each node came from; what else the exporter writes down holds paths of this machine."""
 ROWS, PAST, NEW = 2, 5, 3
 """Sizes of the sample that is traced: different, so that no two dynamic sizes are taken for one."""
+FAMILIES = (
+    "causal models with attention in every layer (Llama, Mistral, Qwen2, Qwen3, Phi-3, Gemma 2 and 3, GPT-2, SmolLM3 "
+    "and the like), and encoders with a classification head (BERT, DistilBERT, RoBERTa, ModernBERT)"
+)
 LENGTH_DEPENDENT_ROPE = ("dynamic", "longrope")
 
 
@@ -75,25 +79,49 @@ def exported_graph(model: PreTrainedModel) -> onnx.ModelProto:
         "past": [(free_past, free_past)] * layers,
     }
     inputs, outputs = tensor_names(layers)
+    return convert(step, sample.keywords(), shapes, inputs, outputs, type(model).__name__)
+
+
+def convert(
+    module: torch.nn.Module,
+    keywords: Mapping[str, object],
+    shapes: Mapping[str, object],
+    inputs: Sequence[str],
+    outputs: Sequence[str],
+    architecture: str,
+) -> onnx.ModelProto:
+    """A module as a graph, without what differs between machines.
+
+    Args:
+        module: Made for one call with tensors only.
+        keywords: Arguments of that call; their values decide nothing.
+        shapes: Which sizes are free, argument by argument.
+        inputs: Names of the graph's inputs, in the order of the arguments.
+        outputs: Names of its outputs.
+        architecture: What it is called in messages.
+
+    Raises:
+        ExportError: If it cannot be exported.
+    """
     log = io.StringIO()
     try:
         with _quiet(log), torch.no_grad():
             program = torch.onnx.export(
-                step,
+                module,
                 (),
-                kwargs=sample.keywords(),
-                dynamic_shapes=shapes,
+                kwargs=dict(keywords),
+                dynamic_shapes=dict(shapes),
                 dynamo=True,
-                input_names=inputs,
-                output_names=outputs,
+                input_names=list(inputs),
+                output_names=list(outputs),
                 opset_version=OPSET,
                 verbose=False,
             )
     except Exception as error:  # the exporter wraps every failure in a class of its own
         raise ExportError(
-            f"{type(model).__name__} cannot be exported to ONNX: {_cause(error)}\n"
+            f"{architecture} cannot be exported to ONNX: {_cause(error)}\n"
             f"torch {torch.__version__} wrote: {log.getvalue().strip().splitlines()[-1:] or 'nothing'}.\n"
-            "Exported are causal models with attention in every layer: Llama, Qwen, Phi-3, Gemma, GPT-2 and the like."
+            f"Exported are {FAMILIES}."
         ) from error
     graph: onnx.ModelProto = program.model_proto
     strip(graph)
@@ -147,10 +175,7 @@ def past_shapes(model: PreTrainedModel) -> list[tuple[tuple[int, int], tuple[int
     cache = outputs.get(step.cache_name)
     layers = getattr(cache, "layers", [])
     if not layers or any(getattr(layer, "keys", None) is None for layer in layers):
-        raise ExportError(
-            f"{type(model).__name__} keeps no keys and values in every layer.\n"
-            "Exported are causal models with attention in every layer."
-        )
+        raise ExportError(f"{type(model).__name__} keeps no keys and values in every layer.\nExported are {FAMILIES}.")
     return [
         ((layer.keys.shape[1], layer.keys.shape[3]), (layer.values.shape[1], layer.values.shape[3])) for layer in layers
     ]

@@ -7,7 +7,7 @@ import io
 import logging
 import tempfile
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import onnx
@@ -16,10 +16,15 @@ from slmcheck.errors import ExportError
 from slmcheck.export.precisions import Precision
 
 
-def quantized(graph: onnx.ModelProto, precision: Precision) -> onnx.ModelProto:
+def quantized(graph: onnx.ModelProto, precision: Precision, *, exclude: Sequence[str] = ()) -> onnx.ModelProto:
     """The graph at a precision; fp32 is the graph itself. Changes `graph`.
 
     A tied head is read through a transposition of the embedding, and quantisers leave it as it is.
+
+    Args:
+        graph: In fp32.
+        precision: The precision.
+        exclude: Names of nodes that stay as they are.
 
     Raises:
         ExportError: If the quantiser fails.
@@ -29,7 +34,7 @@ def quantized(graph: onnx.ModelProto, precision: Precision) -> onnx.ModelProto:
     convert = {"fp16": _to_fp16, "int8-dynamic": _to_int8_dynamic}.get(precision.name, _to_blocks)
     try:
         with _quiet():
-            return convert(graph, precision)
+            return convert(graph, precision, exclude)
     except Exception as error:  # the quantisers raise bare exceptions of many kinds
         raise ExportError(
             f"The graph cannot be converted to {precision.name}: {str(error).strip() or type(error).__name__}\n"
@@ -37,15 +42,17 @@ def quantized(graph: onnx.ModelProto, precision: Precision) -> onnx.ModelProto:
         ) from error
 
 
-def _to_fp16(graph: onnx.ModelProto, precision: Precision) -> onnx.ModelProto:
+def _to_fp16(graph: onnx.ModelProto, precision: Precision, exclude: Sequence[str]) -> onnx.ModelProto:
     from onnxruntime.transformers.float16 import convert_float_to_float16
 
     del graph.graph.value_info[:]  # it states float32 for what becomes float16
-    converted: onnx.ModelProto = convert_float_to_float16(graph, keep_io_types=True)
+    converted: onnx.ModelProto = convert_float_to_float16(
+        graph, keep_io_types=True, node_block_list=list(exclude) or None
+    )
     return converted
 
 
-def _to_blocks(graph: onnx.ModelProto, precision: Precision) -> onnx.ModelProto:
+def _to_blocks(graph: onnx.ModelProto, precision: Precision, exclude: Sequence[str]) -> onnx.ModelProto:
     """Weights of matrix products in blocks of their own scale (MatMulNBits)."""
     from onnxruntime.quantization.matmul_nbits_quantizer import MatMulNBitsQuantizer
 
@@ -58,13 +65,14 @@ def _to_blocks(graph: onnx.ModelProto, precision: Precision) -> onnx.ModelProto:
         is_symmetric=settings["symmetric"] == "true",
         accuracy_level=int(settings["accuracy_level"]),
         op_types_to_quantize=("MatMul",),
+        nodes_to_exclude=list(exclude),
     )
     quantizer.process()
     converted: onnx.ModelProto = quantizer.model.model
     return converted
 
 
-def _to_int8_dynamic(graph: onnx.ModelProto, precision: Precision) -> onnx.ModelProto:
+def _to_int8_dynamic(graph: onnx.ModelProto, precision: Precision, exclude: Sequence[str]) -> onnx.ModelProto:
     """8-bit weights a channel; activations are quantised while running, with one scale over the whole batch."""
     from onnxruntime.quantization import QuantType, quantize_dynamic
 
@@ -79,6 +87,7 @@ def _to_int8_dynamic(graph: onnx.ModelProto, precision: Precision) -> onnx.Model
             source,
             target,
             per_channel=True,
+            nodes_to_exclude=list(exclude),
             weight_type=QuantType.QInt8,
             extra_options={"MatMulConstBOnly": True},
         )

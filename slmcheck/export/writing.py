@@ -2,12 +2,35 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Mapping
 from pathlib import Path
 
 from slmcheck.export.keys import export_inputs, exported_checkpoint, library_versions
-from slmcheck.export.precisions import precision_of
+from slmcheck.export.precisions import Precision, precision_of
 from slmcheck.records import Checkpoint
 from slmcheck.storage import digest
+
+
+def carry_out(checkpoint: Checkpoint, directory: Path, precision: Precision, versions: Mapping[str, str]) -> None:
+    """Export with what suits the architecture: a language model with its past, or a plain classifier."""
+    directory.mkdir(parents=True, exist_ok=True)
+    if checkpoint.kind == "model" and _is_classifier(checkpoint.path / "config.json"):
+        from slmcheck.export.encoder import write_classifier
+
+        write_classifier(checkpoint, directory, precision, versions)
+        return
+    from slmcheck.export.carrying_out import write_export
+
+    write_export(checkpoint, directory, precision, versions)
+
+
+def _is_classifier(config_file: Path) -> bool:
+    """Whether a model folder holds a model with a classification head."""
+    if not config_file.is_file():
+        return False
+    architectures = json.loads(config_file.read_text(encoding="utf-8")).get("architectures") or []
+    return any(str(name).endswith("ForSequenceClassification") for name in architectures)
 
 
 def to_onnx(checkpoint: Checkpoint, directory: Path, precision: str = "fp32") -> Checkpoint:
@@ -31,8 +54,5 @@ def to_onnx(checkpoint: Checkpoint, directory: Path, precision: str = "fp32") ->
     """
     wanted = precision_of(precision)
     versions = library_versions()
-    from slmcheck.export.carrying_out import write_export
-
-    directory.mkdir(parents=True, exist_ok=True)
-    write_export(checkpoint, directory, wanted, versions)
+    carry_out(checkpoint, directory, wanted, versions)
     return exported_checkpoint(directory, digest("export", export_inputs(checkpoint, precision)), precision)

@@ -247,9 +247,22 @@ def _error_of_union(new: Evidence, old: Evidence, after: Array, before: Array) -
     groups = dict(zip(ids, ids, strict=True))
     for evidence in (old, new):
         if evidence.groups is not None:
-            groups.update(zip(evidence.example_ids, evidence.groups, strict=True))
+            names = _same_names(old, new) if evidence is old else {}
+            pairs = zip(evidence.example_ids, evidence.groups, strict=True)
+            groups.update({name: names.get(group, group) for name, group in pairs})
     error, _ = standard_error(pulls * len(ids), cluster_numbers(tuple(groups[example_id] for example_id in ids)))
     return float(error)
+
+
+def _same_names(old: Evidence, new: Evidence) -> dict[str, str]:
+    """The group of `new` for every group of `old` that shares an example with it: a private baseline keeps hashes."""
+    if old.groups is None or new.groups is None:
+        return {}
+    return {
+        group: new.groups[new.position[name]]
+        for name, group in zip(old.example_ids, old.groups, strict=True)
+        if name in new.position
+    }
 
 
 def _compare_gaps(new: Measurement, old: Measurement, alpha: float, seeds: SeedTerm) -> Comparison:

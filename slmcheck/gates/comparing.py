@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from slmcheck.errors import ComparisonError
+from slmcheck.errors import ComparisonError, MixedScoresError
 from slmcheck.gates.claims import MIRRORED, ChangeClaim, LevelClaim, Operator
 from slmcheck.gates.evidence import Measurement, MetricInfo
 from slmcheck.gates.judge import judge_change, judge_level
@@ -52,10 +52,10 @@ def require_same_metric(left: Measurement, right: Measurement, verb: str) -> Non
     """Refuse two metrics in one expression.
 
     Raises:
-        TypeError: With a sentence that names both.
+        MixedScoresError: With a sentence that names both.
     """
     if left.metric.name != right.metric.name:
-        raise TypeError(
+        raise MixedScoresError(
             f"{left.label} and {right.label} cannot be {verb}: {left.metric.name} and {right.metric.name} are "
             "different metrics. Take float() of both if you mean the bare numbers."
         )
@@ -99,12 +99,12 @@ def change_verdict(
     """Judge a side against another one of the same metric.
 
     Raises:
-        TypeError: If the metrics differ, or the sides have factors of opposite sign.
+        MixedScoresError: If the metrics differ, or the sides have factors of opposite sign.
         ComparisonError: If a baseline is claimed to be better than a run, or alpha and confidence exclude each other.
     """
     require_same_metric(left.measurement, right.measurement, "compared")
     if left.factor * right.factor <= 0.0:
-        raise TypeError(f"{text}: one score grows while the other falls, so they cannot be compared.")
+        raise MixedScoresError(f"{text}: one score grows while the other falls, so they cannot be compared.")
     direction = operator if left.factor > 0.0 else MIRRORED[operator]
     if not _is_good(left.measurement.metric, direction):
         left, right, direction = right, left, MIRRORED[direction]
@@ -135,7 +135,7 @@ def equivalence_verdict(
     """Judge that two scores of one metric are no further apart than `within`, on the scale of changes.
 
     Raises:
-        TypeError: If the metrics differ.
+        MixedScoresError: If the metrics differ.
     """
     require_same_metric(left, right, "compared")
     claim = ChangeClaim(

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from numbers import Real
 from typing import cast
 
+from slmcheck.errors import MixedScoresError
 from slmcheck.gates.claims import MIRRORED, Operator
 from slmcheck.gates.comparing import Side, change_verdict, equivalence_verdict
 from slmcheck.gates.evidence import Measurement
@@ -40,7 +41,7 @@ class Change(Judged):
 
     def _judge(self, operator: Operator, other: object) -> Verdict | None:
         if isinstance(other, Judged | MissingScore):
-            raise TypeError(f"{self._text} is a change: compare it with a number.")
+            raise MixedScoresError(f"{self._text} is a change: compare it with a number.")
         if not isinstance(other, Real):
             return None
         text = f"{self._text} {operator} {float(other):g}"
@@ -82,12 +83,14 @@ class Change(Judged):
 
     def _arithmetic(self, other: object, move: Callable[[float], tuple[float, float]], form: str) -> Change:
         if isinstance(other, Judged | MissingScore):
-            raise TypeError(f"{self._text} is a change: add a number to it or multiply it by one, not by {other!r}.")
+            raise MixedScoresError(
+                f"{self._text} is a change: add a number to it or multiply it by one, not by {other!r}."
+            )
         if not isinstance(other, Real):
             return cast("Change", NotImplemented)
         factor, offset = move(float(other))
         if factor == 0.0:
-            raise TypeError(f"{self._text} times 0 leaves nothing to judge.")
+            raise MixedScoresError(f"{self._text} times 0 leaves nothing to judge.")
         return Change.of(
             self._left,
             self._right,
@@ -120,7 +123,7 @@ class Distance(Judged):
             return None
         text = f"{self._text} {operator} {float(other):g}"
         if operator not in ("<=", "<"):
-            raise TypeError(f"{text}: a distance is judged as abs(score - score) <= number.")
+            raise MixedScoresError(f"{text}: a distance is judged as abs(score - score) <= number.")
         left, right, within = self._left, self._right, float(other)
         if left.metric.change_scale == "log":
             within = math.log1p(within / right.value)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Literal, TypeAlias
 
@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from slmcheck.errors import ComparisonError
 from slmcheck.records import ExampleEvidence
+from slmcheck.records.disclosure import Disclosure
 from slmcheck.statistics import Linearised, Scale, ValueOfSum, cluster_numbers, linearise
 
 Array: TypeAlias = NDArray[np.float64]
@@ -77,6 +78,8 @@ class ScoreSource:
     """Whether the checkpoint was selected on the very rows that are scored."""
     notes: tuple[str, ...] = ()
     is_baseline: bool = False
+    disclosure: Disclosure = field(default_factory=Disclosure)
+    """What may be shown of the examples."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

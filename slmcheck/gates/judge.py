@@ -15,8 +15,9 @@ from slmcheck.gates.claims import ChangeClaim, LevelClaim
 from slmcheck.gates.evidence import Evidence, Measurement
 from slmcheck.gates.levels import CONFIDENCE, level_of
 from slmcheck.gates.policy import Policy
-from slmcheck.gates.verdict import Verdict
+from slmcheck.gates.verdict import Basis, Verdict
 from slmcheck.records import ClaimKind, ExampleEvidence, VerdictRecord, VerdictState
+from slmcheck.records.disclosure import shown
 from slmcheck.statistics import at_least, decide_no_worse, to_scale
 
 SHOWN_EXAMPLES = 3
@@ -48,10 +49,11 @@ def judge_level(claim: LevelClaim, policy: Policy) -> Verdict:
             high=level.high if level else None,
             confidence=confidence,
             target=claim.threshold,
-            lines=(*lines, *_why_not(holds, state, proven, new), *base.notes, wording.next_step(new, None)),
+            lines=(*lines, *_why_not(holds, state, proven, new), *base.notes, *_next(new, None, policy)),
             notes=(*base.notes, *(level.notes if level else ())),
             examples=() if holds else _worst_examples(new),
-        )
+        ),
+        basis=Basis(claim=claim, policy=policy),
     )
 
 
@@ -101,11 +103,12 @@ def judge_change(claim: ChangeClaim, policy: Policy) -> Verdict:
                 *wording.change_lines(told),
                 *_why_not(holds, state, proven, new),
                 *notes,
-                wording.next_step(new, old),
+                *_next(new, old, policy),
             ),
             notes=notes,
             examples=() if holds else _moved_examples(new, comparison),
-        )
+        ),
+        basis=Basis(claim=claim, policy=policy),
     )
 
 
@@ -129,9 +132,14 @@ def _judge_exact(claim: ChangeClaim, policy: Policy) -> Verdict:
             target=old.value,
             target_name=old.label,
             change=new.value - old.value,
-            lines=(wording.exact_line(claim, target, satisfied=satisfied), *base.notes, wording.next_step(new, old)),
-        )
+            lines=(wording.exact_line(claim, target, satisfied=satisfied), *base.notes, *_next(new, old, policy)),
+        ),
+        basis=Basis(claim=claim, policy=policy),
     )
+
+
+def _next(new: Measurement, old: Measurement | None, policy: Policy) -> tuple[str, ...]:
+    return wording.next_steps(new, old, reported=policy.reported)
 
 
 def _record_of(claim: str, new: Measurement, policy: Policy) -> VerdictRecord:
@@ -257,7 +265,7 @@ def _worst_examples(new: Measurement) -> tuple[ExampleEvidence, ...]:
     metric = new.parts_metric or new.metric
     pulls = metric.sign * new.evidence.linearised("identity").influence
     order = np.lexsort((np.array(new.evidence.example_ids), pulls))
-    return _shown(new.evidence, [new.evidence.example_ids[index] for index in order[:SHOWN_EXAMPLES]], None)
+    return _shown(new, [new.evidence.example_ids[index] for index in order[:SHOWN_EXAMPLES]], None)
 
 
 def _moved_examples(new: Measurement, comparison: Comparison) -> tuple[ExampleEvidence, ...]:
@@ -265,18 +273,20 @@ def _moved_examples(new: Measurement, comparison: Comparison) -> tuple[ExampleEv
         return ()
     if not comparison.worse:
         return _worst_examples(new)
-    return _shown(new.evidence, comparison.worse[:SHOWN_EXAMPLES], comparison.old_evidence)
+    return _shown(new, comparison.worse[:SHOWN_EXAMPLES], comparison.old_evidence)
 
 
-def _shown(evidence: Evidence, ids: Sequence[str], old: Evidence | None) -> tuple[ExampleEvidence, ...]:
+def _shown(new: Measurement, ids: Sequence[str], old: Evidence | None) -> tuple[ExampleEvidence, ...]:
+    evidence = new.evidence
+    assert evidence is not None
     assert evidence.show is not None
-    shown = []
+    found = []
     for example_id in ids:
         example = evidence.show(example_id)
         if example.old_answer is None and old is not None:
             example = replace(example, old_answer=_answer_of(old, example_id))
-        shown.append(example)
-    return tuple(shown)
+        found.append(example)
+    return shown(found, new.source.disclosure)
 
 
 def _answer_of(evidence: Evidence, example_id: str) -> str | None:

@@ -8,6 +8,8 @@ from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
+from slmcheck.records import Exemption
+
 if TYPE_CHECKING:
     from slmcheck.gates.verdict import Verdict
 
@@ -29,6 +31,10 @@ class Policy:
     """Standard deviations between seeds by metric name, in place of the metrics' declared ones."""
     accept_missing: bool = False
     """Whether a comparison with a baseline that does not exist yet counts as accepted."""
+    reported: bool = True
+    """Whether the judging ends in a report; if not, no message names one."""
+    exemptions: tuple[Exemption, ...] = ()
+    """What keeps false claims from blocking; such a comparison is true, so that the claims after it are judged too."""
 
     @property
     def requires_proof(self) -> bool:
@@ -40,6 +46,8 @@ class Policy:
 class _Judging:
     policy: Policy
     verdicts: list[Verdict]
+    exempted: dict[int, tuple[Verdict, Verdict]] = field(default_factory=dict)
+    """Verdicts that do not block, by the identity of the verdict as it was judged, which is kept alive."""
 
 
 _DEFAULT = Policy()
@@ -64,8 +72,26 @@ def active_policy() -> Policy:
 
 
 def record(verdict: Verdict) -> Verdict:
-    """Add a verdict to the innermost `judging` block, once; other stages record their own kinds of verdict by it."""
+    """Add a verdict to the innermost `judging` block, once; other stages record their own kinds of verdict by it.
+
+    Gives the verdict, or one that is true where the policy exempts a false claim.
+    """
     current = _active.get()
-    if current is not None and not any(known is verdict for known in current.verdicts):
+    if current is None:
+        return verdict
+    verdict = _exempted(current, verdict)
+    if not any(known is verdict for known in current.verdicts):
         current.verdicts.append(verdict)
     return verdict
+
+
+def _exempted(current: _Judging, verdict: Verdict) -> Verdict:
+    judged = verdict.record
+    if judged.holds or judged.exemption is not None:
+        return verdict
+    found = next((item for item in current.policy.exemptions if item.covers(judged.claim, judged.run_key)), None)
+    if found is None:
+        return verdict
+    if id(verdict) not in current.exempted:
+        current.exempted[id(verdict)] = (verdict, verdict.exempted_by(found))
+    return current.exempted[id(verdict)][1]

@@ -18,7 +18,7 @@ from functools import cached_property
 from numbers import Real
 from typing import NoReturn, cast, overload
 
-from slmcheck.errors import UndefinedScoreError
+from slmcheck.errors import MixedScoresError, UndefinedScoreError
 from slmcheck.gates.claims import Operator
 from slmcheck.gates.comparing import (
     Side,
@@ -296,7 +296,7 @@ class Score(Judged):
         if isinstance(other, MissingScore):
             return other.judge(f"{self._side.text} {operator} {other.text}", self.measurement)
         if isinstance(other, Judged):
-            raise TypeError(
+            raise MixedScoresError(
                 f"{self._side.text} is a score and {other!r} a change: they cannot be compared. "
                 "Compare a score with a score or a number, and a change with a number."
             )
@@ -328,4 +328,6 @@ def _wrapped(text: str) -> str:
 
 def _refuse_arithmetic(score: Score, other: object, verb: str) -> NoReturn:
     hint = "Write `a <= b * 1.2` for a ratio." if verb == "divided" else "Take float() of both for the bare number."
-    raise TypeError(f"{score!r} and {other!r} cannot be {verb}: the result would have no evidence to judge. {hint}")
+    raise MixedScoresError(
+        f"{score!r} and {other!r} cannot be {verb}: the result would have no evidence to judge. {hint}"
+    )

@@ -2,23 +2,35 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import cached_property
 
-from slmcheck.records import VerdictRecord, VerdictState
+from slmcheck.gates.claims import ChangeClaim, LevelClaim
+from slmcheck.gates.policy import Policy
+from slmcheck.records import Exemption, VerdictRecord, VerdictState
 
 INLINE_LINES = 7
 INLINE_CHARACTERS = 639
 
 
-class Verdict:
-    """What a comparison of scores returns; true where the claim holds under the policy of the session."""
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Basis:
+    """What a verdict was judged from: judging it again gives the same verdict."""
 
-    def __init__(self, record: VerdictRecord) -> None:
+    claim: LevelClaim | ChangeClaim
+    policy: Policy
+
+
+class Verdict:
+    """What a comparison of scores returns; true where the claim holds under the session's policy, or is exempted."""
+
+    def __init__(self, record: VerdictRecord, *, basis: Basis | None = None) -> None:
         self.record = record
+        self.basis = basis
+        """None where no score was judged: findings, and baselines that are missing."""
 
     def __bool__(self) -> bool:
-        return self.record.holds
+        return self.record.holds or self.record.exemption is not None
 
     def __repr__(self) -> str:
         return f"<{self.record.claim}: {self.record.lines[0] if self.record.lines else self.record.state}>"
@@ -46,9 +58,14 @@ class Verdict:
         """The claim and its explanation in at most 7 lines and under 640 characters, which pytest does not cut."""
         return inline_form(self.record)
 
+    def exempted_by(self, exemption: Exemption) -> Verdict:
+        """The same verdict, which blocks nothing any more: true, but never recorded as holding."""
+        line = exemption.sentence.replace(exemption.kind, exemption.kind.upper(), 1)
+        return Verdict(replace(self.record, exemption=exemption, lines=(line, *self.record.lines)), basis=self.basis)
+
     def of_test(self, test: str, *, primary: bool) -> Verdict:
         """The same verdict with the test that asked for it."""
-        return Verdict(replace(self.record, test=test, primary=primary))
+        return Verdict(replace(self.record, test=test, primary=primary), basis=self.basis)
 
 
 def inline_form(record: VerdictRecord) -> tuple[str, ...]:

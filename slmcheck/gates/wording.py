@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+import shlex
 from dataclasses import dataclass
 
 from slmcheck.gates.changes import Comparison
@@ -182,16 +183,25 @@ def exact_line(claim: ChangeClaim, target: float, *, satisfied: bool) -> str:
 _SHOW = "next: slmcheck report latest --format html"
 
 
-def next_step(new: Measurement, old: Measurement | None) -> str:
-    """The command that tells more."""
-    run = _run_of(new)
+def next_steps(new: Measurement, old: Measurement | None, *, reported: bool) -> tuple[str, ...]:
+    """The commands that tell more, each on a line of its own that can be pasted behind its word; `next:` comes last.
+
+    Args:
+        new: What is judged.
+        old: What it is compared with; None for a number.
+        reported: Whether a session writes a report that a command can show.
+    """
+    run, show = shlex.quote(_run_of(new)), (_SHOW,) if reported else ()
     if old is None or (old.source.run_key is None and not old.source.is_baseline):
-        return _SHOW
+        return show
     if old.source.is_baseline:
-        return f"next: slmcheck baseline diff {run}   |   accept: slmcheck baseline accept {run}"
-    if _run_of(old) == run:
-        return _SHOW if old.source.checkpoint_key == new.source.checkpoint_key else f"next: slmcheck parity {run}"
-    return f"next: slmcheck compare {_run_of(old)} {run} --metric {(new.parts_metric or new.metric).name}"
+        return f"accept: slmcheck baseline accept {run}", f"next: slmcheck baseline diff {run}"
+    before = shlex.quote(_run_of(old))
+    if before == run:
+        return show if old.source.checkpoint_key == new.source.checkpoint_key else (f"next: slmcheck parity {run}",)
+    if not reported:
+        return ()  # whoever judges outside of a session compared the two just now
+    return (f"next: slmcheck compare {before} {run} --metric {(new.parts_metric or new.metric).name}",)
 
 
 def _run_of(measurement: Measurement) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 
@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from slmcheck.backends import LanguageModel, TokenTree
 from slmcheck.data.encoding import Encoded, encode
+from slmcheck.data.tokenizers import TextTokenizer
 from slmcheck.errors import PredictionError
 from slmcheck.inference.batching import run_batches, tree_batches
 from slmcheck.inference.rows import Asked, check_lengths
@@ -41,11 +42,16 @@ class OptionTree:
         return np.asarray([len(places) for places in self.questions])
 
 
+Ask = Callable[[Sequence[tuple[Example, TokenTree]]], list[NDArray[np.float64]]]
+"""Asks the model in place of `LanguageModel.log_probabilities`, and may look at what it gives."""
+
+
 def predict_options(
     model: LanguageModel,
     asked: Sequence[Asked],
     recipe: Recipe,
     on_rows: Callable[[Sequence[PredictedRow]], None],
+    ask: Ask | None = None,
 ) -> None:
     """See `slmcheck.inference.predict`.
 
@@ -58,6 +64,8 @@ def predict_options(
     prior = _unconditional(model, asked, recipe) if recipe.evaluation.normalization == "unconditional" else {}
 
     def run(batch: Sequence[tuple[Asked, OptionTree]]) -> list[NDArray[np.float64]]:
+        if ask is not None:
+            return ask([(row.example, tree.tree) for row, tree in batch])
         return model.log_probabilities([tree.tree for _, tree in batch])
 
     work = tree_batches(model, trees, lambda item: item[1].tree, budget=recipe.evaluation.batch_tokens)
@@ -67,10 +75,17 @@ def predict_options(
 
 def option_tree(model: LanguageModel, example: Example, recipe: Recipe) -> OptionTree:
     """The token tree of an example's options."""
-    encoded = [encode(example, model.tokenizer, recipe=recipe, text=text, end=False) for text in example.option_texts]
+    return build_tree(option_encodings(example, model.tokenizer, recipe=recipe, eos_ids=model.eos_ids))
+
+
+def option_encodings(
+    example: Example, tokenizer: TextTokenizer, *, recipe: Recipe, eos_ids: Collection[int]
+) -> list[Encoded]:
+    """The prompt with each option, as ids; see `predict_options`."""
+    encoded = [encode(example, tokenizer, recipe=recipe, text=text, end=False) for text in example.option_texts]
     if _one_begins_another([one.ids for one in encoded]):
-        encoded = [encode(example, model.tokenizer, recipe=recipe, text=text) for text in example.option_texts]
-    return build_tree([_startable(model, one) for one in encoded])
+        encoded = [encode(example, tokenizer, recipe=recipe, text=text) for text in example.option_texts]
+    return [_startable(one, eos_ids) for one in encoded]
 
 
 def build_tree(options: Sequence[Encoded]) -> OptionTree:
@@ -172,11 +187,11 @@ def _unconditional(
     return prior
 
 
-def _startable(model: LanguageModel, encoded: Encoded) -> Encoded:
+def _startable(encoded: Encoded, eos_ids: Collection[int]) -> Encoded:
     """The encoding with a first token that is not scored: EOS, where the tokenizer puts no BOS before a text."""
     if encoded.answer_start > 0:
         return encoded
-    start = min(model.eos_ids)
+    start = min(eos_ids)
     return replace(
         encoded, ids=(start, *encoded.ids), answer_start=1, labelled=(False, *(True for _ in encoded.labelled))
     )

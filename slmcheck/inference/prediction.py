@@ -8,7 +8,7 @@ from slmcheck.backends import LanguageModel
 from slmcheck.data import row_digest
 from slmcheck.inference.generation import predict_texts
 from slmcheck.inference.likelihood import predict_likelihoods
-from slmcheck.inference.options import predict_options
+from slmcheck.inference.options import Ask, predict_options
 from slmcheck.inference.rows import Asked
 from slmcheck.records import Example, PredictedRow, PredictionKind, Recipe
 
@@ -19,7 +19,13 @@ OnRows = Callable[[Sequence[PredictedRow]], None]
 
 
 def predict(
-    model: LanguageModel, examples: Sequence[Example], *, kind: PredictionKind, recipe: Recipe, on_rows: OnRows
+    model: LanguageModel,
+    examples: Sequence[Example],
+    *,
+    kind: PredictionKind,
+    recipe: Recipe,
+    on_rows: OnRows,
+    ask: Ask | None = None,
 ) -> None:
     """Ask a model about examples; what it answers to one row does not depend on the others.
 
@@ -30,6 +36,7 @@ def predict(
         examples: Rendered rows.
         kind: What is asked: to choose an option, how likely the reference is, or to write an answer.
         recipe: How it is asked (`recipe.evaluation`) and how rows are rendered.
+        ask: Asks about options in the model's place and may look at what it gives; from several threads.
         on_rows: Is called from this thread with the rows of each finished batch, in no particular order.
 
     Raises:
@@ -43,7 +50,7 @@ def predict(
     if not asked:
         return
     if kind == "options":
-        predict_options(model, list(asked.values()), recipe, on_rows)
+        predict_options(model, list(asked.values()), recipe, on_rows, ask)
     elif kind == "nll":
         predict_likelihoods(model, list(asked.values()), recipe, on_rows)
     else:

@@ -29,6 +29,7 @@ from slmcheck.metrics.classification import (
     recall_weighted,
     unparsable,
 )
+from slmcheck.metrics.constraints import avoids, matches, mentions, within
 from slmcheck.metrics.costs import cost
 from slmcheck.metrics.custom import MetricFunction, as_metric, metric
 from slmcheck.metrics.definition import Metric, Statistics
@@ -43,6 +44,14 @@ from slmcheck.metrics.likelihood import bits_per_byte, byte_perplexity, loss, pe
 from slmcheck.metrics.measuring import can_read, measure, reference_hash, score_from
 from slmcheck.metrics.probabilities import brier, ece
 from slmcheck.metrics.rouge import rouge1, rouge2, rouge_score, rougeL, rougeLsum
+from slmcheck.metrics.structured import (
+    field_accuracy,
+    field_accuracy_of,
+    json_valid,
+    matches_schema,
+    tool_argument_match,
+    tool_name_match,
+)
 from slmcheck.metrics.translation import bleu, bleu_score, chrf, chrf_score, chrfpp, ter
 from slmcheck.metrics.trivial import majority
 from slmcheck.records import Task
@@ -87,6 +96,9 @@ METRICS: Mapping[Task, Mapping[str, Metric]] = {
         "rouge2": rouge2,
         "rougeL": rougeL,
         "rougeLsum": rougeLsum,
+        "json_valid": json_valid,
+        "tool_name_match": tool_name_match,
+        "tool_argument_match": tool_argument_match,
         **_LIKELIHOOD,
     },
     "extraction": {
@@ -94,6 +106,8 @@ METRICS: Mapping[Task, Mapping[str, Metric]] = {
         "precision": slot_precision,
         "recall": slot_recall,
         "exact_match": slot_exact_match,
+        "field_accuracy": field_accuracy,
+        "json_valid": json_valid,
         "unparsable": unparsable_json,
         **_LIKELIHOOD,
     },
@@ -132,6 +146,7 @@ __all__ = [
     "accuracy",
     "agreement",
     "as_metric",
+    "avoids",
     "balanced_accuracy",
     "bits_per_byte",
     "bleu",
@@ -153,10 +168,16 @@ __all__ = [
     "f1_of",
     "f1_score",
     "f1_weighted",
+    "field_accuracy",
+    "field_accuracy_of",
+    "json_valid",
     "loss",
     "majority",
+    "matches",
+    "matches_schema",
     "mcc",
     "measure",
+    "mentions",
     "metric",
     "metric_names",
     "perplexity",
@@ -184,7 +205,10 @@ __all__ = [
     "slot_recall",
     "ter",
     "token_f1",
+    "tool_argument_match",
+    "tool_name_match",
     "unparsable",
     "unparsable_json",
+    "within",
     "word_perplexity",
 ]

@@ -22,6 +22,7 @@ from slmcheck.metrics.definition import (
     ValueOfSum,
     mean_of_sum,
     mean_statistics,
+    share_of_unusable,
     with_references,
 )
 from slmcheck.records import ConfusionRecord, Prediction
@@ -296,17 +297,8 @@ def _unparsable_statistics(predictions: Sequence[Prediction]) -> Statistics:
     )
 
 
-unparsable = Metric(
-    info=MetricInfo(
-        name="unparsable",
-        higher_is_better=False,
-        unit="share",
-        interval="wilson",
-        paired="mcnemar",
-        signature="unparsable|labels:options and references|version:1",
-    ),
-    statistics=_unparsable_statistics,
-    value_of_sum=mean_of_sum,
-    answers_only=True,
+unparsable = share_of_unusable(
+    _unparsable_statistics,
+    signature="unparsable|labels:options and references|version:1",
     description="Share of answers that are no label of the task; 0..1, lower is better.",
 )

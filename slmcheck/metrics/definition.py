@@ -92,6 +92,31 @@ class Metric:
         return self.info.name
 
 
+def share_of_unusable(
+    statistics: Callable[[Sequence[Prediction]], Statistics],
+    *,
+    signature: str,
+    description: str,
+    needs: frozenset[PredictionKind] = ANSWERS,
+) -> Metric:
+    """The metric `unparsable` of a task: the share of answers that have not the form that the task asks for."""
+    return Metric(
+        info=MetricInfo(
+            name="unparsable",
+            higher_is_better=False,
+            unit="share",
+            interval="wilson",
+            paired="mcnemar",
+            signature=signature,
+        ),
+        statistics=statistics,
+        value_of_sum=mean_of_sum,
+        needs=needs,
+        answers_only=True,
+        description=description,
+    )
+
+
 def required(metric: str, predictions: Sequence[Prediction], present: Callable[[Prediction], bool], what: str) -> None:
     """Refuse predictions that lack what a metric reads.
 

@@ -24,6 +24,7 @@ from slmcheck.metrics.definition import (
     ValueOfSum,
     mean_of_sum,
     mean_statistics,
+    share_of_unusable,
     with_references,
 )
 from slmcheck.records import Json, Prediction
@@ -142,18 +143,9 @@ slot_exact_match = Metric(
     answers_only=True,
     description="Share of rows whose slots are exactly those of a reference; 0..1, higher is better.",
 )
-unparsable_json = Metric(
-    info=MetricInfo(
-        name="unparsable",
-        higher_is_better=False,
-        unit="share",
-        interval="wilson",
-        paired="mcnemar",
-        signature="unparsable|form:JSON object|version:1",
-    ),
-    statistics=_unparsable_statistics,
-    value_of_sum=mean_of_sum,
+unparsable_json = share_of_unusable(
+    _unparsable_statistics,
+    signature="unparsable|form:JSON object|version:1",
     needs=GENERATED,
-    answers_only=True,
     description="Share of answers that are no JSON object; 0..1, lower is better.",
 )

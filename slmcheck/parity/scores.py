@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from slmcheck.errors import UndefinedScoreError, UnknownMetricError
-from slmcheck.gates import Evidence, MetricInfo, Score, ScoreSource
+from slmcheck.gates import Evidence, MetricInfo, Score, ScoreSource, Unit
 from slmcheck.parity.comparing import ParityRows
 from slmcheck.records import ExampleEvidence, Prediction
 
-CACHE_VERSION = 1
+CACHE_VERSION = 3
 """Changes when the same two models and rows would give other scores."""
 Array: TypeAlias = NDArray[np.float64]
+QUANTILE, NEAR = 0.99, 0.005
+"""Of the divergences of single tokens, and how far on both sides their density is taken."""
 
 
 @dataclass(frozen=True)
@@ -26,7 +29,7 @@ class ParityScore:
     info: MetricInfo
     columns: tuple[str, ...] = ()
     statistics: Callable[[ParityRows], Array] | None = None
-    """Statistics of every example, (examples, columns); None: it is made from answers, see `agreement`."""
+    """Statistics of every example, (examples, columns); None: answers or texts make it."""
     value_of_sum: Callable[[Array], Array] | None = None
 
 
@@ -55,9 +58,28 @@ def _columns(*names: str) -> Callable[[ParityRows], Array]:
 def _largest(rows: ParityRows) -> Array:
     """The example with the largest difference contributes all of it, so that the sum is the maximum."""
     relative = rows.column("largest") / rows.spread
-    values = np.zeros((len(relative), 1))
-    values[int(relative.argmax()), 0] = relative.max()
-    return values
+    return _only_the_largest(relative)
+
+
+def _largest_kl(rows: ParityRows) -> Array:
+    return _only_the_largest(rows.column("kl_largest"))
+
+
+def _only_the_largest(values: Array) -> Array:
+    kept = np.zeros((len(values), 1))
+    kept[int(values.argmax()), 0] = values.max()
+    return kept
+
+
+def _quantile_of_kl(rows: ParityRows) -> Array:
+    """Each example's influence on the quantile over all tokens, shifted so that their mean is the quantile."""
+    kl = np.concatenate([row.kl for row in rows.rows])
+    low, quantile, high = np.quantile(kl, [QUANTILE - NEAR, QUANTILE, QUANTILE + NEAR])
+    spacing = (high - low) / (2.0 * NEAR)  # 1 / density
+    tokens = rows.column("tokens")
+    beyond = np.asarray([(row.kl > quantile).sum() for row in rows.rows], dtype=np.float64)
+    moved = (beyond - beyond.sum() / tokens.sum() * tokens) * spacing
+    return np.stack([quantile * tokens + moved, tokens], axis=1)
 
 
 def _nll_differences(rows: ParityRows) -> Array:
@@ -67,6 +89,19 @@ def _nll_differences(rows: ParityRows) -> Array:
     return np.stack([change * counted, counted], axis=1)
 
 
+def _distance(name: str, unit: Unit, *, exact: bool = False) -> MetricInfo:
+    """How a score of distance is compared; the largest one of all tokens has no sampling error that can be stated."""
+    info = MetricInfo(
+        name=name,
+        unit=unit,
+        higher_is_better=False,
+        margin=0.1,
+        margin_kind="relative",
+        bounds=(0.0, sys.float_info.max),
+    )
+    return replace(info, interval="none", paired="none", exact=True) if exact else info
+
+
 SCORES: Mapping[str, ParityScore] = {
     "agreement": ParityScore(
         MetricInfo(name="agreement", unit="share", margin=0.01, interval="clopper_pearson", paired="mcnemar")
@@ -74,44 +109,51 @@ SCORES: Mapping[str, ParityScore] = {
     "top1": ParityScore(
         MetricInfo(name="top1", unit="share", margin=0.01), ("sum", "count"), _columns("same_top", "tokens"), _mean
     ),
-    "logit_max": ParityScore(
-        MetricInfo(
-            name="logit_max", unit="ratio", higher_is_better=False, margin=0.1, margin_kind="relative",
-            interval="none", paired="none", exact=True,
-        ),
-        ("max",), _largest, _first,
+    "top5": ParityScore(
+        MetricInfo(name="top5", unit="share", margin=0.01), ("sum", "count"), _columns("same_top5", "tokens"), _mean
     ),
+    "logit_max": ParityScore(_distance("logit_max", "ratio", exact=True), ("max",), _largest, _first),
     "logit_mean": ParityScore(
-        MetricInfo(name="logit_mean", unit="ratio", higher_is_better=False, margin=0.1, margin_kind="relative"),
+        _distance("logit_mean", "ratio"),
         ("absolute", "logits", "total", "squares"),
         _columns("absolute", "logits", "total", "squares"),
         _relative_mean,
     ),
-    "kl": ParityScore(
-        MetricInfo(name="kl", unit="nats", higher_is_better=False, margin=0.1, margin_kind="relative"),
-        ("sum", "count"), _columns("kl", "tokens"), _mean,
-    ),
+    "kl": ParityScore(_distance("kl", "nats"), ("sum", "count"), _columns("kl_sum", "tokens"), _mean),
+    "kl_p99": ParityScore(_distance("kl_p99", "nats"), ("sum", "count"), _quantile_of_kl, _mean),
+    "kl_max": ParityScore(_distance("kl_max", "nats", exact=True), ("max",), _largest_kl, _first),
     "perplexity_ratio": ParityScore(
         MetricInfo(name="perplexity_ratio", unit="ratio", higher_is_better=False, margin=0.01, scale="log"),
         ("sum", "count"), _nll_differences, _exponential_of_mean,
+    ),
+    "divergence": ParityScore(
+        MetricInfo(
+            name="divergence", unit="share", higher_is_better=False, margin=0.01, interval="clopper_pearson",
+            paired="mcnemar",
+        )
     ),
 }  # fmt: skip
 """In the order of a report.
 
     agreement         share of examples with the same final answer
     top1              share of tokens after which both give the same most likely token
+    top5              share of the five most likely tokens that both have in common
     logit_max         largest difference of a logit, in standard deviations of the reference's logits
     logit_mean        mean difference, likewise
     kl                mean Kullback-Leibler divergence of the next-token distributions, in nats a token
+    kl_p99, kl_max    its 99 % quantile over tokens, and the largest of a token
     perplexity_ratio  exp of the mean over examples of the change in negative log-likelihood a token of the answer
+    divergence        share of greedy texts that part; of tasks that write texts
 """
+LOGIT_SCORES = tuple(name for name, known in SCORES.items() if known.statistics is not None)
+"""The scores that one pass over the logits of two models gives."""
 
 
 def score(name: str, rows: ParityRows, source: ScoreSource) -> Score:
     """A score of compared models.
 
     Args:
-        name: One of `SCORES` but `agreement`.
+        name: One of `LOGIT_SCORES`.
         rows: The comparison.
         source: Whose score it is: the export's.
 
@@ -121,8 +163,7 @@ def score(name: str, rows: ParityRows, source: ScoreSource) -> Score:
     """
     wanted = SCORES.get(name)
     if wanted is None or wanted.statistics is None or wanted.value_of_sum is None:
-        others = [known for known in SCORES if SCORES[known].statistics is not None]
-        raise UnknownMetricError(f"'{name}' is no score of compared logits.\nThere are: {', '.join(others)}.")
+        raise UnknownMetricError(f"'{name}' is no score of compared logits.\nThere are: {', '.join(LOGIT_SCORES)}.")
     if rows.spread == 0:
         raise UndefinedScoreError(
             f"{name} of {source.name} has no value: the logits of the reference are all equal.\n"
@@ -136,6 +177,7 @@ def score(name: str, rows: ParityRows, source: ScoreSource) -> Score:
         statistics=statistics,
         columns=wanted.columns,
         value_of_sum=wanted.value_of_sum,
+        groups=rows.groups,
     )
     return Score(evidence.value, metric=wanted.info, source=source, evidence=evidence)
 

@@ -13,7 +13,8 @@ from slmcheck.data.checks import check_rows
 from slmcheck.data.tokenizers import read_tokenizer
 from slmcheck.errors import OfflineMissError
 from slmcheck.pipeline.predicting import release_models
-from slmcheck.records import Checkpoint, Environment, Finding, Json, Recipe, RunRecord, from_json, to_json
+from slmcheck.recipes import BaseModel
+from slmcheck.records import Checkpoint, DeviceClass, Environment, Finding, Json, Recipe, RunRecord, from_json, to_json
 from slmcheck.storage import digest
 from slmcheck.workspace import Workspace
 
@@ -79,6 +80,24 @@ def _find(key: str, environment: Environment, workspace: Workspace) -> RunRecord
     return workspace.store.find_run(key, environment, same_environment=workspace.same_environment)
 
 
+def _prepared_base(recipe: Recipe, base: BaseModel, device: DeviceClass, workspace: Workspace) -> Path | None:
+    """The form of the base model that a trainer trains from, made once and kept; None where it takes it as it is."""
+    wanted = training.preparation_of(recipe, device)
+    if wanted is None:
+        return None
+    inputs: Json = {"base_model": base.identity, "preparation": wanted}
+    key = digest("base", inputs)
+    found = workspace.store.find_base(key)
+    if found is not None:
+        return found
+    with workspace.store.lock(f"base-{key}"), workspace.store.scratch(f"base-{key}") as work:
+        found = workspace.store.find_base(key)
+        if found is not None:
+            return found
+        made = training.prepare_in_child(recipe, work, base_model=base.location, device=device)
+        return workspace.store.publish_base(key, made, inputs)
+
+
 def _train(
     recipe: Recipe,
     splits: Splits,
@@ -95,6 +114,7 @@ def _train(
     findings = check_rows(recipe, splits, tokenizer)
     progress = workspace.on_progress
     with workspace.store.slot(environment.device, environment.threads):
+        prepared = _prepared_base(recipe, base, environment.device, workspace)
         result = training.train_in_child(
             recipe,
             splits.train,
@@ -102,6 +122,7 @@ def _train(
             work,
             base_model=base.location,
             device=environment.device,
+            prepared_base=prepared,
             on_progress=None if progress is None else lambda point: progress(recipe, point),
         )
     record = RunRecord(
@@ -116,12 +137,14 @@ def _train(
         last_step=result.last_step,
         stopped_early=result.stopped_early,
         resources=result.resources,
+        usage=result.usage,
         engine=result.engine,
         notes=result.notes,
         created=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
     )
     found = (*findings, *result.findings)
-    workspace.store.write_findings(digest("findings", key), [to_json(finding) for finding in found])
+    # Its inputs name the run, so that findings travel with it.
+    workspace.store.write_findings(digest("findings", key), [to_json(finding) for finding in found], {"run": key})
     if workspace.retrain:
         workspace.store.forget_run(key, environment)
     return workspace.store.publish_run(record, work / "publish", inputs)

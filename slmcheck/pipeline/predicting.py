@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import lru_cache
 from typing import TYPE_CHECKING
@@ -28,8 +28,18 @@ if TYPE_CHECKING:
     from slmcheck.backends import LanguageModel
 
 
+Watch = Callable[["LanguageModel", Sequence[Example]], inference.Ask | None]
+"""Is told which model is asked about which examples, and may ask in its place."""
+
+
 def predict(
-    checkpoint: Checkpoint, examples: Sequence[Example], kind: PredictionKind, recipe: Recipe, workspace: Workspace
+    checkpoint: Checkpoint,
+    examples: Sequence[Example],
+    kind: PredictionKind,
+    recipe: Recipe,
+    workspace: Workspace,
+    *,
+    watch: Watch | None = None,
 ) -> tuple[Prediction, ...]:
     """What a checkpoint answers to examples, in their order; only rows that the store lacks are asked.
 
@@ -40,12 +50,17 @@ def predict(
     """
     if checkpoint.kind == "predictions":
         return _saved(checkpoint, examples)
-    rows = _predicted_rows(checkpoint, examples, kind, recipe, workspace)
-    return tuple(_join(example, rows[row_digest(example, kind, recipe)]) for example in examples)
+    rows = _predicted_rows(checkpoint, examples, kind, recipe, workspace, watch)
+    return tuple(join(example, rows[row_digest(example, kind, recipe)]) for example in examples)
 
 
 def _predicted_rows(
-    checkpoint: Checkpoint, examples: Sequence[Example], kind: PredictionKind, recipe: Recipe, workspace: Workspace
+    checkpoint: Checkpoint,
+    examples: Sequence[Example],
+    kind: PredictionKind,
+    recipe: Recipe,
+    workspace: Workspace,
+    watch: Watch | None,
 ) -> Mapping[str, PredictedRow]:
     key, inputs = _prediction_set(checkpoint, kind, recipe, workspace)
     here = expected_environment(checkpoint, device=workspace.device, threads=worker_threads())
@@ -68,7 +83,8 @@ def _predicted_rows(
         if asked:
             model = load_model(checkpoint, here.device, here.threads)
             with stored.writer(model.environment) as on_rows:
-                inference.predict(model, asked, kind=kind, recipe=recipe, on_rows=on_rows)
+                ask = None if watch is None else watch(model, asked)
+                inference.predict(model, asked, kind=kind, recipe=recipe, on_rows=on_rows, ask=ask)
     rows = stored.read(here, same_environment=workspace.same_environment)
     lost = missing(rows)
     if lost:
@@ -99,7 +115,8 @@ def _prediction_set(
     return recipes.prediction_key(inputs), inputs
 
 
-def _join(example: Example, row: PredictedRow) -> Prediction:
+def join(example: Example, row: PredictedRow) -> Prediction:
+    """What a model answered to an example, with its references, options and slices."""
     return Prediction(
         id=example.id,
         prediction=row.text,
@@ -151,12 +168,21 @@ def load_model(checkpoint: Checkpoint, device: DeviceClass, threads: int) -> Lan
     return load(checkpoint, device=device, threads=threads)
 
 
+@lru_cache(maxsize=1)
+def load_merged_model(checkpoint: Checkpoint, threads: int) -> LanguageModel:
+    """An adapter merged into its base model, in float32 in memory; the last one stays there."""
+    from slmcheck.backends import load_merged
+
+    return load_merged(checkpoint, threads=threads)
+
+
 def release_models() -> None:
     """Forget the models in memory, so that a training child finds the device free."""
-    if load_model.cache_info().currsize:
+    if load_model.cache_info().currsize or load_merged_model.cache_info().currsize:
         from slmcheck.backends import free_memory
 
         load_model.cache_clear()
+        load_merged_model.cache_clear()
         free_memory()
 
 

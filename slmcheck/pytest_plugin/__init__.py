@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from slmcheck.pytest_plugin.options import MARKS, SETTINGS, add_options, read_settings
-from slmcheck.pytest_plugin.recorder import INCONCLUSIVE, Recorder
+from slmcheck.pytest_plugin.recorder import EXEMPTED, INCONCLUSIVE, Recorder
 
 if TYPE_CHECKING:
     from slmcheck.evaluation import Baseline, Run
@@ -91,9 +91,10 @@ def pytest_report_collectionfinish(config: pytest.Config, items: list[pytest.Ite
     used = [item for item in items if uses_runs(item)]
     if not used:
         return []
+    from slmcheck.pytest_plugin.collection import note_lines
     from slmcheck.pytest_plugin.planning import plan_lines
 
-    return plan_lines(config, used)
+    return [*note_lines(config), *plan_lines(config, used)]
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
@@ -126,7 +127,7 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) ->
     if call.when == "call" and uses_runs(item):
         from slmcheck.pytest_plugin.judgement import explain
 
-        explain(item, report)
+        explain(item, report, call.excinfo.value if call.excinfo is not None else None)
     return report
 
 
@@ -139,9 +140,15 @@ def pytest_assertrepr_compare(config: pytest.Config, op: str, left: object, righ
     return inline(op, left, right)
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_report_teststatus(report: pytest.TestReport) -> tuple[str, str, Any] | None:
-    """Passed tests with an inconclusive comparison count apart."""
-    if getattr(report, "when", None) != "call" or not report.passed:
+    """Passed tests with an inconclusive comparison count apart, and so do tests that are waived or in quarantine."""
+    if getattr(report, "when", None) != "call" or report.failed:
+        return None
+    exempted = next((str(kind) for name, kind in report.user_properties if name == EXEMPTED), None)
+    if exempted is not None:
+        return exempted, exempted[0].upper(), (exempted.upper(), {"yellow": True})
+    if not report.passed:
         return None
     if any(name == INCONCLUSIVE for name, _ in report.user_properties):
         return "inconclusive", "~", ("INCONCLUSIVE", {"yellow": True})
@@ -154,11 +161,16 @@ def uses_runs(item: pytest.Item) -> bool:
 
 
 @pytest.fixture(scope="session")
-def _slm_outcome(request: pytest.FixtureRequest) -> Outcome:
+def _slm_outcome(request: pytest.FixtureRequest) -> Iterator[Outcome]:
     """What became of the run of one recipe; never raises, so that a failed training is told once."""
     from slmcheck.pytest_plugin.session import outcome_of
 
-    return outcome_of(request.config, request.param)
+    outcome = outcome_of(request.config, request.param)
+    yield outcome
+    if outcome.run is not None:
+        from slmcheck.evaluation.diagnosing import diagnosis_of
+
+        diagnosis_of(outcome.run, "beside")  # for the report, while the model is in memory
 
 
 @pytest.fixture

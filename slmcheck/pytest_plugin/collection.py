@@ -72,6 +72,12 @@ def _problem(config: pytest.Config, path: Path) -> str | None:
     return None
 
 
+def note_lines(config: pytest.Config) -> list[str]:
+    """What changed or fell away in the recipes of the session that are in the form of another tool."""
+    known = config.stash.get(_RECIPES, {})
+    return [f"slmcheck: {path.name}: {note}" for path in known for note in recipes.foreign_notes(path)]
+
+
 def recipe_at(config: pytest.Config, path: Path) -> Recipe:
     """The recipe of a file, read once a session.
 

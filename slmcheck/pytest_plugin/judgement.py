@@ -12,10 +12,16 @@ import pytest
 
 from slmcheck import gates
 from slmcheck.errors import SlmcheckError
+from slmcheck.evaluation import Run
+from slmcheck.evaluation.evidence import keep_verdict
+from slmcheck.pytest_plugin.concealing import conceal, mark
+from slmcheck.pytest_plugin.exemptions import exemptions_of, expired_quarantine, noted, settle
 from slmcheck.pytest_plugin.options import SETTINGS
 from slmcheck.pytest_plugin.planning import planned_line
 from slmcheck.pytest_plugin.recorder import INCONCLUSIVE, PLAN, RUN, VERDICT
+from slmcheck.pytest_plugin.session import workspace_of
 from slmcheck.records import VerdictRecord, to_json
+from slmcheck.records.disclosure import shown_findings
 
 _PACKAGE = Path(gates.__file__).parents[1]
 _VERDICTS = pytest.StashKey[list[VerdictRecord]]()
@@ -32,28 +38,43 @@ def record(item: pytest.Item) -> Iterator[None]:
         alpha=settings.alpha,
         seed_sds=settings.seed_sds,
         accept_missing=settings.accept_baseline,
+        exemptions=exemptions_of(item, _made(item)),
     )
     judged: list[gates.Verdict] = []
     try:
         with gates.judging(policy) as judged:
             yield
+        if message := expired_quarantine(item):
+            pytest.fail(message, pytrace=False)
     finally:
-        _keep(item, [verdict.record for verdict in judged])
+        _keep(item, [_with_evidence(item, verdict) for verdict in judged])
 
 
 def _keep(item: pytest.Item, records: list[VerdictRecord]) -> None:
-    kept = [replace(found, test=item.nodeid) for found in records]
+    outcome = getattr(item, "funcargs", {}).get("_slm_outcome")
+    kept = [replace(noted(item, found, _made(item)), test=item.nodeid) for found in records]
     item.stash[_VERDICTS] = kept
     for found in kept:
         item.user_properties.append((VERDICT, json.dumps(to_json(found), ensure_ascii=True)))
         item.config.hook.pytest_slmcheck_verdict(verdict=found)
     if any(found.state == "inconclusive" for found in kept):
         item.user_properties.append((INCONCLUSIVE, "true"))
-    outcome = getattr(item, "funcargs", {}).get("_slm_outcome")
     if outcome is not None and outcome.run is not None:
+        mark(item, outcome.run)
         item.user_properties.append((RUN, f"{outcome.recipe_path}#{outcome.run.key}"))
         if line := planned_line(item.config, outcome.recipe_path):
             item.user_properties.append((PLAN, line))
+
+
+def _with_evidence(item: pytest.Item, verdict: gates.Verdict) -> VerdictRecord:
+    """The record of a verdict, with the key of what it was judged from."""
+    return replace(verdict.record, evidence=keep_verdict(verdict, workspace_of(item.config).store))
+
+
+def _made(item: pytest.Item) -> str:
+    """When the run of a test was trained; empty where it has none of its own."""
+    outcome = getattr(item, "funcargs", {}).get("_slm_outcome")
+    return str(outcome.run.record.created) if outcome is not None and outcome.run is not None else ""
 
 
 def hide_own_frames(caught: pytest.ExceptionInfo[BaseException]) -> None:
@@ -70,13 +91,64 @@ def _is_deliberate(caught: pytest.ExceptionInfo[BaseException]) -> bool:
     return isinstance(caught.value, SlmcheckError)
 
 
-def explain(item: pytest.Item, report: pytest.TestReport) -> None:
-    """Add the explanations of a test's failed comparisons to its report."""
+def explain(item: pytest.Item, report: pytest.TestReport, error: BaseException | None) -> None:
+    """Add the explanations of a test's failed comparisons to its report; what is exempted does not fail it."""
+    recorded: list[VerdictRecord] = item.stash.get(_VERDICTS, [])
+    settle(item, report, recorded, error)
     if not report.failed:
         return
     failed = [found for found in item.stash.get(_VERDICTS, []) if not found.holds]
+    claimed = "\n".join([*(found.claim for found in failed), report.longreprtext])
+    located = located_exports(item, claimed) if isinstance(error, AssertionError) else []
+    if located and not failed:
+        report.sections.append(("slmcheck", "\n\n".join(located)))
     if failed:
-        report.sections.append(("slmcheck", "\n\n".join(explanation(found) for found in failed)))
+        told = [*(explanation(found) for found in failed), *located]
+        if any(found.kind != "finding" for found in failed):
+            told += cause_of(item)
+        report.sections.append(("slmcheck", "\n\n".join(told)))
+    conceal(item, report)
+
+
+def located_exports(item: pytest.Item, text: str) -> list[str]:
+    """Where the exports depart that the text of a failure names; the models are asked."""
+    outcome = getattr(item, "funcargs", {}).get("_slm_outcome")
+    if outcome is None or outcome.run is None:
+        return []
+    run: Run = outcome.run
+    found = []
+    for name, view in run.exports.items():
+        if name not in text:
+            continue
+        try:
+            found.append(f"where {name} departs: {view.locate().sentence}")
+        except SlmcheckError as error:
+            found.append(f"where {name} departs: not known, it could not be located: {error}")
+            continue
+        source = name.partition(".onnx(")[2].removesuffix(")")
+        given = f"--precision {source}" if source == view.precision else f"--onnx {source}"
+        found[-1] += f"\n  next: slmcheck parity {run.recipe.name} {given} --locate"
+    return found
+
+
+def cause_of(item: pytest.Item) -> list[str]:
+    """The first cause that diagnosis names for the run of a test and its remedy; the run's model may be asked."""
+    outcome = getattr(item, "funcargs", {}).get("_slm_outcome")
+    if outcome is None or outcome.run is None:
+        return []
+    run: Run = outcome.run
+    try:
+        found = run.diagnosis
+    except SlmcheckError as error:
+        return [f"why: not known, the diagnosis failed: {error}"]
+    shown = shown_findings([found.cause], run.disclosure) if found.cause is not None else ()
+    if not shown:
+        return [f"why: diagnosis found nothing wrong with {run.recipe.name}"]
+    cause = shown[0]
+    lines = [f"why: {cause.cause} ({cause.severity}): {cause.summary}", f"  remedy: {cause.remedy}"]
+    lines += [f"  follows from it: {one.cause}: {one.summary}" for one in cause.consequences[:3]]
+    command = f"slmcheck diagnose {run.recipe.name}" + (" --write-recipe fixed.yaml" if cause.recipe_patch else "")
+    return ["\n".join([*lines, f"  next: {command}"])]
 
 
 def explanation(verdict: VerdictRecord) -> str:

@@ -14,6 +14,7 @@ Gate = Literal["dev", "release"]
 MARKS = (
     "slm_run(recipes): recipe files, relative to the test file, whose runs the tests of this module judge",
     "slm_primary: comparisons of this test must be proven under --slm-gate=release",
+    "slm_quarantine(until, owner): a flaky gate reports without blocking until that day, and fails after it",
 )
 
 

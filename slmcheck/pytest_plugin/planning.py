@@ -11,16 +11,16 @@ import pytest
 from slmcheck import gates
 from slmcheck.data import load_splits
 from slmcheck.errors import SlmcheckError
-from slmcheck.evaluation.baseline import FOLDER
+from slmcheck.evaluation.claims import Claim, claims_of
+from slmcheck.evaluation.planning import plan_claim
 from slmcheck.gates.planning import LEAST_RELEASE_PROBABILITY
 from slmcheck.metrics import METRICS
-from slmcheck.pytest_plugin.claims import Claim, claims_of
 from slmcheck.pytest_plugin.collection import recipe_at
+from slmcheck.pytest_plugin.exemptions import check_exemptions
 from slmcheck.pytest_plugin.options import SETTINGS
 from slmcheck.pytest_plugin.session import session_id, workspace_of
 from slmcheck.records import Recipe
 from slmcheck.storage import digest
-from slmcheck.storage.baselines import read_baseline
 
 _REFUSED = pytest.StashKey[str]()
 _PLANNED = pytest.StashKey["dict[Path, Planned]"]()
@@ -69,6 +69,7 @@ def refuse(item: pytest.Item) -> None:
 
 
 def _check(config: pytest.Config, items: Sequence[pytest.Item]) -> None:
+    check_exemptions(config, items)
     planned = _plan(config, items)
     settings = config.stash[SETTINGS]
     if settings.gate != "release":
@@ -124,40 +125,27 @@ def _recipe_path(item: pytest.Item) -> Path | None:
 
 def _planned(config: pytest.Config, path: Path, claims: Sequence[tuple[Claim, bool]]) -> Planned:
     recipe = recipe_at(config, path)
-    checks = [(claim, primary) for claim, primary in claims if claim.kind == "no_worse"]
+    checks = [
+        (claim, primary)
+        for claim, primary in claims
+        if claim.kind == "no_worse" and claim.metric in METRICS[recipe.task]
+    ]
     rows = _rows(recipe) if checks else 0
+    settings = config.stash[SETTINGS]
     plans, primaries = [], []
-    for claim, is_primary in checks:
-        metric = METRICS[recipe.task].get(claim.metric)
-        found = None if metric is None or not rows else _plan_claim(config, recipe, claim, metric.info, rows)
+    for claim, is_primary in checks if rows else []:
+        found = plan_claim(
+            recipe,
+            claim,
+            rows,
+            seeds=settings.seeds or recipe.seeds,
+            seed_sd=settings.seed_sds.get(claim.metric),
+            alpha=settings.alpha,
+        )
         if found is not None:
             plans.append(found)
             primaries += [found] if is_primary else []
     return Planned(recipe=recipe, plans=tuple(plans), primary=tuple(primaries))
-
-
-def _plan_claim(
-    config: pytest.Config, recipe: Recipe, claim: Claim, metric: gates.MetricInfo, rows: int
-) -> gates.Plan | None:
-    settings = config.stash[SETTINGS]
-    return gates.plan(
-        metric,
-        rows,
-        margin=None if claim.is_relative else claim.margin,
-        seed_sd=settings.seed_sds.get(metric.name, _accepted_seed_sd(recipe, metric.name)),
-        seeds=settings.seeds or recipe.seeds,
-        alpha=settings.alpha,
-    )
-
-
-def _accepted_seed_sd(recipe: Recipe, metric: str) -> float | None:
-    """How much seeds of the recipe differ, as its baseline knows; None where it does not."""
-    try:
-        file = read_baseline(recipe.directory / FOLDER, recipe.name.rpartition("/")[2])
-    except SlmcheckError:
-        return None  # no baseline yet, or a damaged one, which the fixture will tell
-    accepted = file.find(metric)
-    return accepted.seed_sd if accepted is not None else None
 
 
 def _rows(recipe: Recipe) -> int:

@@ -62,11 +62,26 @@ def _duration(seconds: float) -> str:
 
 def progress_for(config: pytest.Config) -> ProgressLine | None:
     """The progress line of a session; None where nobody watches: no terminal, an xdist worker, or -q twice."""
-    if hasattr(config, "workerinput") or not sys.__stderr__ or not sys.__stderr__.isatty():
+    if not sys.__stderr__ or not sys.__stderr__.isatty():
         return None
+    write = _writer(config)
+    if write is None:
+        return None
+    terminal: Any = config.pluginmanager.get_plugin("terminalreporter")
+    return ProgressLine(write, terminal._tw.fullwidth)
+
+
+def tell_for(config: pytest.Config) -> Callable[[str], None]:
+    """A function that writes a line to the terminal of a session while a fixture works; silent where there is none."""
+    write = _writer(config)
+    return (lambda text: None) if write is None else (lambda text: write(f"\nslmcheck: {text}\n"))
+
+
+def _writer(config: pytest.Config) -> Callable[[str], None] | None:
+    """Writes to the terminal with capture suspended; None in an xdist worker and with -q twice."""
     capture: Any = config.pluginmanager.getplugin("capturemanager")
     terminal: Any = config.pluginmanager.get_plugin("terminalreporter")
-    if terminal is None or config.option.verbose < -1:
+    if hasattr(config, "workerinput") or terminal is None or config.option.verbose < -1:
         return None
 
     def write(text: str) -> None:
@@ -76,4 +91,4 @@ def progress_for(config: pytest.Config) -> ProgressLine | None:
         with capture.global_and_fixture_disabled():
             terminal.write(text, flush=True)
 
-    return ProgressLine(write, terminal._tw.fullwidth)
+    return write

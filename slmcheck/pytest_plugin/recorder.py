@@ -15,7 +15,11 @@ VERDICT = "slm.verdict"
 INCONCLUSIVE = "slm.inconclusive"
 RUN = "slm.run"
 PLAN = "slm.plan"
+EXAMPLES = "slm.examples"
+"""Says that the suite hides its examples."""
+EXEMPTED = "slm.exempted"
 _ENDS = {"passed": "passed", "inconclusive": "passed", "failed": "failed", "skipped": "skipped", "errors": "error"}
+_ENDS |= {"waived": "waived", "quarantined": "quarantined"}
 
 
 class Recorder:
@@ -24,8 +28,8 @@ class Recorder:
     def __init__(self, config: pytest.Config) -> None:
         self.config = config
         self.outcomes: Counter[str] = Counter()
-        self.ends: list[tuple[str, str, str]] = []
-        """Node id, outcome and first line of the reason of every test that used a run."""
+        self.ends: list[dict[str, str | int | None]] = []
+        """How every test that used a run ended, as the fields of an `OutcomeRecord`."""
         self.verdicts: list[tuple[str, str]] = []
         """Node id and the verdict as JSON, in order of arrival."""
         self.runs: dict[str, str] = {}
@@ -40,13 +44,18 @@ class Recorder:
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """Keep what the report of a test carries."""
         counted = report.when == "call" or (report.when == "setup" and not report.passed)
-        properties = dict.fromkeys(name for name, _ in report.user_properties)
+        properties = dict(report.user_properties)
         if not counted:
             return
-        outcome = _outcome(report, INCONCLUSIVE in properties)
+        outcome = str(properties.get(EXEMPTED) or _outcome(report, INCONCLUSIVE in properties))
         self.outcomes[outcome] += 1
         if RUN in properties or outcome == "errors":
-            self.ends.append((report.nodeid, _ENDS[outcome], _reason(report)))
+            end = {
+                "test": report.nodeid,
+                "outcome": _ENDS[outcome],
+                "message": _reason(report, hidden=EXAMPLES in properties),
+            }
+            self.ends.append({**end, **_place(report)})
         for name, value in report.user_properties:
             if name == VERDICT:
                 self.verdicts.append((report.nodeid, str(value)))
@@ -72,13 +81,34 @@ class Recorder:
             write(terminalreporter, self)
 
 
-def _reason(report: pytest.TestReport) -> str:
+def _reason(report: pytest.TestReport, *, hidden: bool) -> str:
     """The first line of why a test did not pass."""
     if report.passed:
         return ""
+    if hasattr(report, "wasxfail"):
+        return str(report.wasxfail).partition("\n")[0]
     crash = getattr(report.longrepr, "reprcrash", None)
     text = crash.message if crash is not None else str(report.longrepr or "")
-    return text.strip().partition("\n")[0]
+    line = text.strip().partition("\n")[0]
+    if hidden:
+        from slmcheck.records.disclosure import Disclosure, unquoted
+
+        line = unquoted(line, Disclosure(level="redacted"))
+    return line
+
+
+def _place(report: pytest.TestReport) -> dict[str, str | int | None]:
+    """The line of the test's own file that failed, else where the test begins; nothing of a test that passed."""
+    if report.passed or (report.skipped and not hasattr(report, "wasxfail")):
+        return {}
+    file, line, _ = report.location
+    own = (line or 0) + 1
+    for entry in getattr(getattr(report.longrepr, "reprtraceback", None), "reprentries", ()):
+        place = getattr(entry, "reprfileloc", None)
+        # pytest shows paths relative to the folder it was called in, which need not be its root.
+        if place is not None and place.path.rpartition("/")[2] == file.rpartition("/")[2]:
+            own = place.lineno
+    return {"file": file.replace("\\", "/"), "line": own}
 
 
 def _outcome(report: pytest.TestReport, inconclusive: bool) -> str:

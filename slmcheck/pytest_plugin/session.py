@@ -9,10 +9,13 @@ from pathlib import Path
 
 import pytest
 
+from slmcheck import recipes
 from slmcheck.errors import SlmcheckError
-from slmcheck.evaluation import Baseline, Run, open_recipe
+from slmcheck.evaluation import Baseline, Run
+from slmcheck.pytest_plugin.collection import recipe_at
+from slmcheck.pytest_plugin.concealing import said
 from slmcheck.pytest_plugin.options import SETTINGS
-from slmcheck.pytest_plugin.progress import progress_for
+from slmcheck.pytest_plugin.progress import progress_for, tell_for
 from slmcheck.records import Recipe
 from slmcheck.storage import Store, digest
 from slmcheck.workspace import Workspace
@@ -28,7 +31,9 @@ def workspace_of(config: pytest.Config) -> Workspace:
         settings = config.stash[SETTINGS]
         config.stash[_WORKSPACE] = Workspace(
             root=config.rootpath,
-            store=Store.locate(config.rootpath, verify=settings.gate == "release"),
+            store=Store.locate(
+                config.rootpath, verify=settings.gate == "release", is_release=settings.gate == "release"
+            ),
             device=settings.device,
             offline=settings.offline,
             retrain=settings.retrain,
@@ -72,12 +77,21 @@ def _open(config: pytest.Config, path: Path) -> Outcome:
     if failed_already is not None:
         return Outcome(recipe_path=path, failure=failed_already, config=config)
     try:
-        run = open_recipe(path, workspace, seeds=config.stash[SETTINGS].seeds)
+        run = _trained(config, recipes.load(path))
     except SlmcheckError as error:
-        workspace.store.record_failure(session_id(config), _failure_key(path), str(error))
-        return Outcome(recipe_path=path, failure=str(error), config=config)
+        message = said(error, recipe_at(config, path))
+        workspace.store.record_failure(session_id(config), _failure_key(path), message)
+        return Outcome(recipe_path=path, failure=message, config=config)
     config.hook.pytest_slmcheck_run_ready(run=run)
     return Outcome(recipe_path=path, run=run, config=config)
+
+
+def _trained(config: pytest.Config, recipe: Recipe) -> Run:
+    """The run of a recipe, its search and its seeds carried out where they are missing."""
+    from slmcheck.studies import Trainings, open_recipe
+
+    trainings = Trainings(workspace=workspace_of(config), tell=tell_for(config))
+    return open_recipe(recipe, trainings, seeds=config.stash[SETTINGS].seeds)
 
 
 def session_id(config: pytest.Config) -> str:
@@ -106,5 +120,5 @@ class Finetune:
     def __call__(self, recipe: Recipe | Path | str) -> Run:
         """The run of a recipe, or of a recipe file relative to the test file; trained once per content."""
         if isinstance(recipe, Recipe):
-            return open_recipe(recipe, workspace_of(self._config), seeds=self._config.stash[SETTINGS].seeds)
+            return _trained(self._config, recipe)
         return outcome_of(self._config, (self._folder / recipe).resolve()).run_or_skip()

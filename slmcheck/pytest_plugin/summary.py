@@ -19,12 +19,12 @@ from slmcheck import gates, reports
 from slmcheck.backends.environment import this_environment
 from slmcheck.errors import SlmcheckError
 from slmcheck.evaluation import Run, accept, open_recipe
-from slmcheck.evaluation.baseline import candidate, header_of
+from slmcheck.evaluation.accepting import candidate, header_of
 from slmcheck.evaluation.description import describe
 from slmcheck.pytest_plugin.options import SETTINGS
 from slmcheck.pytest_plugin.recorder import Recorder
 from slmcheck.pytest_plugin.session import workspace_of
-from slmcheck.records import OutcomeRecord, Report, VerdictRecord, from_json
+from slmcheck.records import OutcomeRecord, Report, RunReport, VerdictRecord, from_json
 from slmcheck.storage import digest
 from slmcheck.storage.baselines import write_baseline
 from slmcheck.workspace import Workspace
@@ -41,6 +41,7 @@ def finish(recorder: Recorder) -> None:
     runs = _open_runs(recorder, workspace, settings.seeds)
     if settings.accept_baseline:
         recorder.written += _accept(recorder, runs)
+    described = tuple(describe(run) for run in runs)
     report = Report(
         created=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         slmcheck_version=slmcheck.__version__,
@@ -48,15 +49,12 @@ def finish(recorder: Recorder) -> None:
         environment=this_environment(device=settings.device),
         command=shlex.join(["pytest", *(str(argument) for argument in config.invocation_params.args)]),
         tests=dict(sorted(recorder.outcomes.items())),
-        outcomes=tuple(
-            from_json(OutcomeRecord, {"test": test, "outcome": outcome, "message": message})
-            for test, outcome, message in recorder.ends
-        ),
+        outcomes=tuple(from_json(OutcomeRecord, end) for end in recorder.ends),
         verdicts=verdicts,
-        runs=tuple(describe(run) for run in runs),
+        runs=described,
         plan=tuple(recorder.plan),
         holm=gates.summarise(verdicts, alpha=settings.alpha).sentence,
-        next_steps=_next_steps(verdicts),
+        next_steps=(*_next_steps(verdicts), *_causes(described, verdicts)),
         git=_git(config.rootpath),
     )
     recorder.report = report
@@ -101,6 +99,8 @@ def _accept(recorder: Recorder, runs: Sequence[Run]) -> list[str]:
     """Accept the baselines of a session in which no test failed."""
     if recorder.outcomes["failed"] or recorder.outcomes["errors"]:
         return ["no baseline was accepted: a test failed"]
+    if recorder.outcomes["waived"] or recorder.outcomes["quarantined"]:
+        return ["no baseline was accepted: a gate is waived or in quarantine, and neither moves a baseline"]
     lines = []
     for run in runs:
         try:
@@ -116,11 +116,23 @@ def _next_steps(verdicts: Sequence[VerdictRecord]) -> tuple[str, ...]:
     steps = dict.fromkeys(
         line.removeprefix("next:").strip()
         for verdict in verdicts
-        if not verdict.holds
+        if not verdict.holds and verdict.exemption is None
         for line in verdict.lines
         if line.startswith("next:")
     )
     return tuple(steps)
+
+
+def _causes(runs: Sequence[RunReport], verdicts: Sequence[VerdictRecord]) -> list[str]:
+    """The command that carries out the remedy, for each run with a claim that is not met and a cause that has one."""
+    red = {verdict.run_key for verdict in verdicts if not verdict.holds}
+    steps = []
+    for run in runs:
+        cause = next((finding for finding in run.findings if finding.severity != "note"), None)
+        if run.key in red and cause is not None:
+            more = " --write-recipe fixed.yaml" if cause.recipe_patch else ""
+            steps.append(f"{cause.cause} in {run.name}: slmcheck diagnose {run.name}{more}")
+    return steps
 
 
 def _write(report: Report, runs: Sequence[Run], config: pytest.Config, asked: Path | None) -> Path:

@@ -2,8 +2,10 @@
 
 from slmcheck.recipes.base_models import BaseModel, base_model_of
 from slmcheck.recipes.describe import describe
+from slmcheck.recipes.foreign import foreign_notes
 from slmcheck.recipes.keys import prediction_inputs, prediction_key, run_inputs, run_key
 from slmcheck.recipes.loading import check, find, load, resolved_options
+from slmcheck.recipes.patching import patched
 from slmcheck.recipes.propose import Proposal, propose
 from slmcheck.recipes.writing import recipe_text
 
@@ -14,7 +16,9 @@ __all__ = [
     "check",
     "describe",
     "find",
+    "foreign_notes",
     "load",
+    "patched",
     "prediction_inputs",
     "prediction_key",
     "propose",

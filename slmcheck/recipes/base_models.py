@@ -12,7 +12,7 @@ from functools import lru_cache
 from importlib.resources import files
 from pathlib import Path
 
-from slmcheck.data.hub_cache import asked_commit, cached_commit, snapshot_folder
+from slmcheck.data.hub_cache import GatedError, asked_commit, cached_commit, snapshot_folder
 from slmcheck.errors import InputError, MissingExtraError, RecipeError
 from slmcheck.records import Checkpoint, Json, Recipe
 from slmcheck.storage import digest
@@ -232,6 +232,8 @@ def _asked(recipe: Recipe, repository: str, revision: str | None) -> str:
         return asked_commit("models", repository, revision)
     except MissingExtraError:
         raise
+    except GatedError as error:
+        raise RecipeError(f"{recipe.name}: base model {error}") from error
     except InputError as error:
         raise RecipeError(_not_cached(recipe, str(error))) from error
 

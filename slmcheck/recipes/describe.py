@@ -17,7 +17,9 @@ _ALWAYS = (
     "per_device_train_batch_size",
     "seed",
 )
-_NEVER = frozenset({"name", "path", "base_model", "data", "evaluation", "options", "logging_steps", "report_to"})
+_NEVER = frozenset(
+    {"name", "path", "base_model", "data", "evaluation", "options", "logging_steps", "report_to", "search", "examples"}
+)
 
 
 def describe(recipe: Recipe) -> Mapping[str, Json]:

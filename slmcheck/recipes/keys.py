@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Final
 
 from slmcheck.data import Splits, training_digest
@@ -59,10 +60,7 @@ def run_inputs(
     if recipe.loss is not None:
         file, _, name = recipe.loss.partition(":")
         fields["loss"] = [content_identity(file, recipe.directory, contents), name]
-    options = {
-        name: content_identity(value, recipe.directory, contents) if isinstance(value, str) else value
-        for name, value in resolved_options(recipe).items()
-    }
+    options = {name: _by_content(value, recipe.directory, contents) for name, value in resolved_options(recipe).items()}
     inputs: dict[str, Json] = {
         "base_model": base_model_of(recipe, file_digest=file_digest).identity,
         "recipe": to_json(fields),
@@ -121,6 +119,15 @@ def prediction_inputs(
 def prediction_key(inputs: Json) -> str:
     """The key of a set of predictions: the digest of its inputs."""
     return digest("predictions", inputs)
+
+
+def _by_content(value: Json, directory: Path, contents: FileDigest) -> Json:
+    """An option with files and folders, also those of a list, in place of their names."""
+    if isinstance(value, str):
+        return content_identity(value, directory, contents)
+    if isinstance(value, list):
+        return [_by_content(item, directory, contents) for item in value]
+    return value
 
 
 def _rows(split: Split, splits: Splits, recipe: Recipe) -> Json:

@@ -10,8 +10,10 @@ from pathlib import Path
 from slmcheck.discovery import TRAINERS, find_plugin
 from slmcheck.errors import RecipeError, UnknownPluginError
 from slmcheck.recipes.base_models import base_model_problem, context_tokens_of
-from slmcheck.recipes.documents import SUFFIXES, Node, node_of, read_document
+from slmcheck.recipes.documents import SUFFIXES, Document, Node, node_of, read_document
+from slmcheck.recipes.foreign import foreign_reader
 from slmcheck.recipes.rules import problems_of, value_at
+from slmcheck.recipes.searching import search_problems
 from slmcheck.recipes.structure import FieldPath, FieldProblem, StructureReader
 from slmcheck.records import TASKS, DataSpec, Json, Recipe, to_json
 
@@ -32,7 +34,7 @@ def load(path: Path | str, *, name: str | None = None) -> Recipe:
         RecipeError: If the file cannot be read or the recipe not be carried out; lists every problem.
     """
     path = Path(path)
-    document = read_document(path)
+    document = _translated(read_document(path), path)
     reader = StructureReader()
     extra = {"name": name or f"{path.absolute().parent.name}/{path.stem}", "path": path}
     root = _with_chat_template(document.root, path)
@@ -40,6 +42,7 @@ def load(path: Path | str, *, name: str | None = None) -> Recipe:
     problems = [FieldProblem((), text, line) for line, text in document.problems] + reader.problems
     whole = recipe or _mended(root, reader.problems, extra)
     found = [*problems_of(whole), *_trainer_problems(whole, root)]
+    found += search_problems(whole, lambda other: [*problems_of(other), *_trainer_problems(other, None)])
     if problems or found:
         found += _late_problems(whole, asked={problem.path for problem in (*reader.problems, *found)})
     wrong = [problem.path for problem in reader.problems]
@@ -190,6 +193,14 @@ def _with_chat_template(root: Node, path: Path) -> Node:
     assert isinstance(root.value, Mapping)
     parts = {**data.value, "chat_template": Node(text, node.line)}
     return Node({**root.value, "data": Node(parts, data.line)}, root.line)
+
+
+def _translated(document: Document, path: Path) -> Document:
+    """A file in the form of another tool as the recipe that it means; one of our own as it is."""
+    foreign = foreign_reader(document.root)
+    if foreign is None:
+        return document
+    return Document(node_of(foreign.read([str(path)], path.absolute().parent).fields), document.problems)
 
 
 def _is_recipe(path: Path) -> bool:

@@ -17,7 +17,17 @@ from types import NoneType
 
 from slmcheck.recipes.rules import BOUNDS
 from slmcheck.recipes.structure import FILE_FIELDS, NOT_IN_FILES
-from slmcheck.records import DataSpec, EvaluationSpec, Recipe, SlicePredicate, Stage, stage_of, to_json
+from slmcheck.records import (
+    DataSpec,
+    EvaluationSpec,
+    Recipe,
+    SearchRange,
+    SearchSpec,
+    SlicePredicate,
+    Stage,
+    stage_of,
+    to_json,
+)
 
 _STAGES: Mapping[Stage, str] = {
     "training": "T",
@@ -45,6 +55,8 @@ def reference_page() -> str:
         ("`data`", ("data",), DataSpec),
         ("`data.slices.<name>`", ("data", "slices"), SlicePredicate),
         ("`evaluation`", ("evaluation",), EvaluationSpec),
+        ("`search`", ("search",), SearchSpec),
+        ("`search.space.<field>`", ("search", "space"), SearchRange),
     ]
     parts = [_INTRODUCTION]
     for title, path, kind in sections:

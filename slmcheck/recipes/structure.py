@@ -167,7 +167,7 @@ class StructureReader:
         return self._note(path, node, f"{name} is {_shown(node)}; expected {expected}")
 
     def _unknown(self, path: FieldPath, key: str, node: Node, names: Sequence[str]) -> None:
-        hint = _suggestion(path, key, names)
+        hint = suggestion(path, key, names)
         whole = _dotted((*path, key))
         self._note((*path, key), node, f"unknown field '{whole}'" + (f"; {hint}" if hint else ""))
 
@@ -231,11 +231,13 @@ def _dotted(path: FieldPath) -> str:
     return ".".join(path) if path else "the recipe"
 
 
-def _suggestion(path: FieldPath, key: str, names: Sequence[str]) -> str:
+def suggestion(path: FieldPath, key: str, names: Sequence[str]) -> str:
     """Where the field that was meant is: under another name, or at another place."""
     wanted = OTHER_NAMES.get(key, key)
     if wanted in names:
         return f"did you mean '{wanted}'"
+    if path == ("search",) and wanted.partition(".")[0] in {item.name for item in dataclasses.fields(Recipe)}:
+        return f"'{wanted}' belongs under 'search.space'"
     for place, kind in (((), Recipe), (("data",), DataSpec), (("evaluation",), EvaluationSpec)):
         if place != path and wanted in {_file_name(item.name) for item in dataclasses.fields(kind)} - NOT_IN_FILES:
             return f"'{wanted}' belongs under '{place[0]}'" if place else f"'{wanted}' belongs at the top of the recipe"

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import re
+import textwrap
+from collections.abc import Mapping, Sequence
 
 from slmcheck.recipes.propose import Proposal
 from slmcheck.records import Json, SlicePredicate
@@ -12,8 +14,10 @@ from slmcheck.records import Json, SlicePredicate
 def recipe_text(
     proposal: Proposal,
     *,
-    train: str,
+    train: str | None,
     test: str | None = None,
+    adapter: str | None = None,
+    labels: Sequence[str] = (),
     validation: str | float = 0.15,
     base_model: str = "slmcheck/tiny",
     learning_rate: float = 3e-3,
@@ -23,15 +27,19 @@ def recipe_text(
 
     Args:
         proposal: What `propose` gave.
-        train: Source of the training rows, relative to the recipe.
+        train: Source of the training rows, relative to the recipe; None where they are not known, as they may be for
+            an adapter.
         test: Source of the test rows; without it scores are of the validation rows, and the recipe says so.
+        adapter: An adapter that was trained already, relative to the recipe; then nothing is trained.
+        labels: The options of a classification, where no training rows tell them.
         validation: Share, or source.
         base_model: As in a recipe. Models of a few million parameters want a rate of 1e-3 to 3e-3, from 100 million on
             1e-4 to 3e-4.
         learning_rate: Peak learning rate.
         num_train_epochs: Passes over the training rows.
     """
-    data: list[str] = [f"train: {_scalar(train)}", f"validation: {_scalar(validation)}"]
+    data: list[str] = [] if train is None else [f"train: {_scalar(train)}"]
+    data += [] if adapter is not None else [f"validation: {_scalar(validation)}"]
     data.append(f"test: {_scalar(test)}" if test else "evaluate_on: validation")
     for name in ("text_template", "messages", "answer", "references", "id"):
         value = getattr(proposal, name)
@@ -44,10 +52,15 @@ def recipe_text(
     lines = [
         *(f"# {reason}" for reason in proposal.reasons),
         f"base_model: {base_model}",
-        "trainer: lora",
+        f"trainer: {'lora' if adapter is None else 'pretrained'}",
         f"task: {proposal.task}",
+        *([f"labels: [{', '.join(_scalar(label) for label in labels)}]"] if labels else []),
         "data:",
         *(f"  {line}" for line in data),
+    ]
+    if adapter is not None:
+        return "\n".join([*lines, f"options: {{adapter: {_scalar(adapter)}}}"]) + "\n"
+    lines += [
         f"learning_rate: {_scalar(learning_rate)}",
         "lr_scheduler_type: cosine",
         "warmup_ratio: 0.1",
@@ -58,6 +71,30 @@ def recipe_text(
         "options: {r: 16, lora_alpha: 32, lora_dropout: 0.05, target_modules: all-linear}",
     ]
     return "\n".join(lines) + "\n"
+
+
+def fields_text(fields: Mapping[str, Json], comments: Sequence[str] = ()) -> str:
+    """The fields of a recipe as YAML, comments first; mappings of the top are blocks, what is in them one line each."""
+    lines = [f"# {line}" for text in comments for line in textwrap.wrap(text, 116, subsequent_indent="    ")]
+    for name, value in fields.items():
+        if isinstance(value, dict) and value:
+            lines.append(f"{name}:")
+            lines += [f"  {inner}: {_flow(item)}" for inner, item in value.items()]
+        else:
+            lines.append(f"{name}: {_flow(value)}")
+    return "\n".join(lines) + "\n"
+
+
+def _flow(value: Json) -> str:
+    """A value on one line, exactly."""
+    if isinstance(value, list):
+        return f"[{', '.join(map(_flow, value))}]"
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{_scalar(name)}: {_flow(item)}" for name, item in value.items()) + "}"
+    if isinstance(value, float):
+        mantissa, mark, exponent = repr(value).partition("e")
+        return f"{mantissa}.0e{exponent}" if mark and "." not in mantissa else repr(value)
+    return _scalar(value)
 
 
 def _predicate(item: SlicePredicate) -> str:

@@ -13,6 +13,7 @@ from typing import Any, Literal
 
 from slmcheck.records.codec import Json
 
+ExampleLevel = Literal["full", "redacted", "none"]
 Task = Literal["classification", "sequence_classification", "generation", "extraction", "language_modeling"]
 LossOn = Literal["answer", "last_turn", "all_turns", "all"]
 Normalization = Literal["sum", "mean_tokens", "mean_bytes", "unconditional"]
@@ -136,6 +137,52 @@ class EvaluationSpec:
 
 
 @dataclass(frozen=True, kw_only=True)
+class SearchRange:
+    """The values that a search tries for one field: `{low: 1.0e-4, high: 1.0e-2, log: true}` or `{choices: [4, 8]}`."""
+
+    type: Literal["float", "int", "choice"] | None = field(default=None, metadata=_stage("display"))
+    """Kind of the values; without it `choice` where choices are given, `int` where both ends are whole numbers, else
+    `float`."""
+    low: Json = field(default=None, metadata=_stage("display"))
+    """Smallest value."""
+    high: Json = field(default=None, metadata=_stage("display"))
+    """Largest value."""
+    log: bool = field(default=False, metadata=_stage("display"))
+    """Draw evenly on the logarithmic scale."""
+    step: Json = field(default=None, metadata=_stage("display"))
+    """Distance between values, from `low` on."""
+    choices: tuple[Json, ...] | None = field(default=None, metadata=_stage("display"))
+    """The values themselves, in place of two ends."""
+
+    @property
+    def kind(self) -> Literal["float", "int", "choice"]:
+        """Kind of the values, inferred where the recipe does not say it."""
+        if self.type is not None:
+            return self.type
+        if self.choices is not None:
+            return "choice"
+        return "int" if isinstance(self.low, int) and isinstance(self.high, int) else "float"
+
+
+@dataclass(frozen=True, kw_only=True)
+class SearchSpec:
+    """How a recipe looks for the best values of some of its fields; every trial is a run of its own."""
+
+    space: Mapping[str, SearchRange] = field(metadata=_stage("display"))
+    """Field of the recipe and the values to try: `learning_rate`, `options.r`, `data.max_length`."""
+    sampler: Literal["tpe", "random"] = field(default="tpe", metadata=_stage("display"))
+    """How the next values are chosen: from the trials so far (tree-structured Parzen estimator), or at random."""
+    num_trials: int = field(default=20, metadata=_stage("display"))
+    """Trainings of the search; raising it continues the search."""
+    seed: int = field(default=0, metadata=_stage("display"))
+    """Seed of the sampler; trial by trial it draws the same values again."""
+    metric: str = field(default="validation_loss", metadata=_stage("display"))
+    """What the best trial is best in: `validation_loss`, or a metric of the task, measured on the validation rows."""
+    pruning: Literal["median", "none"] = field(default="median", metadata=_stage("display"))
+    """`median` ends a trial whose validation loss is worse than the median of the earlier trials at the same point."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class Recipe:
     """One fine-tuning run, seed included."""
 
@@ -205,7 +252,12 @@ class Recipe:
     logging_steps: int = field(default=10, metadata=_stage("display"))
     """Updates between lines of the history."""
     report_to: str | None = field(default=None, metadata=_stage("display"))
-    """Where the history is sent besides: `tensorboard`."""
+    """Where the history is sent besides: `tensorboard`, event files in the run's folder of the store."""
+    examples: ExampleLevel = field(default="full", metadata=_stage("display"))
+    """What is shown of examples in failures, reports, comments and baselines: `full`; `redacted`, their presence but
+    not their texts; `none`."""
+    search: SearchSpec | None = field(default=None, metadata=_stage("display"))
+    """Fields whose values are searched for, see below; every trial is this recipe with values in place of it."""
     threads: int = field(default=1, metadata=_stage("environment"))
     """CPU threads of the training; another number gives other weights in the last digits."""
     timeout_minutes: float = field(default=720.0, metadata=_stage("environment"))

@@ -76,6 +76,8 @@ class Resources:
     """Wall time of the training process."""
     cpu_seconds: float | None = None
     """Processor time of the training process, all its threads together."""
+    waited_seconds: float | None = None
+    """Wall time in which updates waited for their rows."""
     tokens: int | None = None
     """Real tokens seen by the updates, padding excluded."""
     tokens_per_second: float | None = None
@@ -88,6 +90,26 @@ class Resources:
     """Parameters that the trainer changed."""
     total_parameters: int | None = None
     """Parameters of the model, the trained ones included."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class UsagePoint:
+    """What a training took since the point before, seen every few seconds."""
+
+    step: int
+    """Updates so far."""
+    seconds: float
+    """Since the training began, over all its attempts."""
+    tokens_per_second: float | None = None
+    """Real tokens that updates saw, padding excluded."""
+    cpu_cores: float | None = None
+    """Processor time over wall time: how many cores were busy."""
+    resident_bytes: int | None = None
+    """Resident size of the training process."""
+    gpu_utilisation: float | None = None
+    """Share of the time in which the GPU was busy, from 0 to 1; None without one or without nvidia-ml-py."""
+    gpu_bytes: int | None = None
+    """Memory allocated on the GPU."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -107,6 +129,8 @@ class RunRecord:
     last_step: int | None = None
     stopped_early: bool = False
     resources: Resources = field(default_factory=Resources)
+    usage: tuple[UsagePoint, ...] = ()
+    """Processor, memory and speed over time."""
     engine: str = ""
     """How batches were made and attention computed, in words."""
     notes: tuple[str, ...] = ()

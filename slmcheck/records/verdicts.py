@@ -7,12 +7,18 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from slmcheck.records.codec import Json
-from slmcheck.records.runs import Environment, HistoryPoint, Resources
+from slmcheck.records.diagnosis import DivergenceRecord, ReliabilityBin
+from slmcheck.records.locations import Location
+from slmcheck.records.runs import Environment, HistoryPoint, Resources, UsagePoint
+from slmcheck.records.studies import LearningCurveRecord, SearchRecord
 
 VerdictState = Literal["pass", "fail", "inconclusive", "accepted"]
 ClaimKind = Literal["level", "no_worse", "better", "better_by", "equivalent", "exact", "finding"]
 Severity = Literal["problem", "warning", "note"]
-Outcome = Literal["passed", "failed", "error", "skipped"]
+Outcome = Literal["passed", "failed", "error", "skipped", "waived", "quarantined"]
+ExemptionKind = Literal["waived", "quarantined"]
+ShownState = Literal["pass", "fail", "inconclusive", "accepted", "waived", "quarantined"]
+"""What a reader is shown: the state of the evidence, or the decision that a false claim does not block."""
 
 REPORT_VERSION = 1
 
@@ -42,6 +48,35 @@ class ExampleEvidence:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Exemption:
+    """Why a false claim does not block: somebody decided so, for a while."""
+
+    kind: ExemptionKind
+    """`waived` for one run by a committed waiver; `quarantined` by the mark of a flaky test."""
+    until: str
+    """The last day it counts, in UTC: `2026-12-01`."""
+    reason: str = ""
+    """Why, in the words of whoever decided; a quarantine has none."""
+    by: str = ""
+    """Who waived the gate, or owns the quarantined test."""
+    run_key: str | None = None
+    """The run it is bound to; None where it is bound to none."""
+    claims: tuple[str, ...] = ()
+    """The claims it covers; none stands for every claim of the test."""
+
+    def covers(self, claim: str, run_key: str | None) -> bool:
+        """Whether a claim about a run is meant."""
+        of_run = self.run_key is None or self.run_key == run_key
+        return of_run and (not self.claims or claim in self.claims)
+
+    @property
+    def sentence(self) -> str:
+        """`waived until 2026-12-01 by Ann: the customer knows`."""
+        by = f"{' by' if self.kind == 'waived' else ', owner'} {self.by}" if self.by else ""
+        return f"{self.kind} until {self.until}{by}" + (f": {self.reason}" if self.reason else "")
+
+
+@dataclass(frozen=True, kw_only=True)
 class VerdictRecord:
     """One judged claim with its evidence; changes and margins are in the unit of the metric."""
 
@@ -54,7 +89,7 @@ class VerdictRecord:
     proven: bool
     """Whether the interval, not only the point estimate, satisfies the claim."""
     holds: bool
-    """What the comparison returned under the policy of the session."""
+    """Whether the claim is good enough under the policy of the session; one that is exempted stays false."""
     metric: str
     """Name of the metric."""
     run: str
@@ -109,6 +144,31 @@ class VerdictRecord:
     """Node id of the test that made the claim."""
     run_key: str | None = None
     """Key of the run."""
+    exemption: Exemption | None = None
+    """Why the claim does not block although it is false."""
+    evidence: str = ""
+    """Key in the store of the statistics by example that it was judged from; empty where there are none."""
+
+    @property
+    def shown(self) -> ShownState:
+        """The state that a reader is shown: an exempted claim is never shown as what it is not."""
+        return self.exemption.kind if self.exemption is not None else self.state
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvidenceNumber:
+    """One measured number behind a finding."""
+
+    name: str
+    """What was measured."""
+    value: float
+    """What came out."""
+    low: float | None = None
+    """Lower end of its 95 % interval; None where it has none."""
+    high: float | None = None
+    """Upper end of its 95 % interval."""
+    unit: str = ""
+    """As in a verdict."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -126,11 +186,15 @@ class Finding:
     remedy: str = ""
     """What to do about it."""
     recipe_patch: Mapping[str, Json] = field(default_factory=dict)
-    """Recipe fields that carry out the remedy."""
+    """Recipe fields that carry out the remedy, by dotted name: `learning_rate`, `options.r`."""
     next_experiment: str = ""
     """The command that tries the remedy or narrows the cause."""
     examples: tuple[str, ...] = ()
     """Ids of examples that show it."""
+    numbers: tuple[EvidenceNumber, ...] = ()
+    """The measured numbers behind it, with their intervals."""
+    consequences: tuple[Finding, ...] = ()
+    """Findings that this one explains."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -255,6 +319,8 @@ class RunReport:
     """Whether early stopping ended it."""
     resources: Resources = field(default_factory=Resources)
     """What the training took."""
+    usage: tuple[UsagePoint, ...] = ()
+    """Processor, memory and speed over time."""
     engine: str = ""
     """How batches were made and attention computed, in words."""
     seeds: int = 1
@@ -271,6 +337,8 @@ class RunReport:
     """Overfitting, a metric each."""
     parity: tuple[ScoreRecord, ...] = ()
     """Agreement of exports with the checkpoint, named in `metric` as `agreement (int8)`."""
+    locations: tuple[Location, ...] = ()
+    """Where exports depart from the checkpoint, for those that somebody asked about or whose gate failed."""
     confusion: ConfusionRecord | None = None
     """Which labels are taken for which, for a classification."""
     changes: tuple[str, ...] = ()
@@ -278,11 +346,21 @@ class RunReport:
     trend: tuple[TrendPoint, ...] = ()
     """Scores of earlier accepted releases, oldest first."""
     examples: tuple[ExampleEvidence, ...] = ()
-    """Wrong answers first; a sample where there are many."""
+    """Those that got worse first, then other wrong ones; at most 10,000."""
     rendered_row: str = ""
     """One training row as it was rendered, the supervised part between [[ and ]]."""
     findings: tuple[Finding, ...] = ()
-    """What diagnosis found, most serious first."""
+    """What diagnosis found, causes first, each with what follows from it."""
+    divergence: DivergenceRecord | None = None
+    """Where the validation loss turned; None where it was not measured often enough."""
+    reliability: tuple[ReliabilityBin, ...] = ()
+    """Confidence against accuracy; empty where answers have no probabilities."""
+    found_slices: tuple[ScoreRecord, ...] = ()
+    """Slices that diagnosis looked at: the recipe's, labels, lengths, sources."""
+    search: SearchRecord | None = None
+    """The trials that the values of the recipe were chosen from."""
+    learning_curve: LearningCurveRecord | None = None
+    """Scores on parts of the training rows, where that was asked for."""
     notes: tuple[str, ...] = ()
     """What a reader must know of the run: where it was made, what was assumed."""
 
@@ -297,6 +375,10 @@ class OutcomeRecord:
     """As pytest counts it; `error` is a failure in set-up or tear-down."""
     message: str = ""
     """First lines of why it did not pass."""
+    file: str = ""
+    """The file of the line that failed, relative to pytest's root with `/`; empty for a test that passed."""
+    line: int | None = None
+    """The line that failed, counted from 1."""
 
 
 @dataclass(frozen=True, kw_only=True)

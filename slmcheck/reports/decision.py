@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from slmcheck.records import Report, VerdictRecord, VerdictState
+from slmcheck.records import Report, ShownState, VerdictRecord
 from slmcheck.reports import units
 from slmcheck.reports.text import counted, listed, one_line
 
@@ -20,7 +20,7 @@ class Decision:
     """What a report says before anything else."""
 
     choice: Choice
-    state: VerdictState
+    state: ShownState
     """Decides the colour and the symbol that go with it."""
     headline: str
     """A few words: `Do not ship`, `2 of 12 gates fail`."""
@@ -44,7 +44,11 @@ def decide(report: Report) -> Decision:
 def blocking(report: Report) -> tuple[VerdictRecord, ...]:
     """The claims that are false in tests that failed: those that matter most come first."""
     passed = {outcome.test for outcome in report.outcomes if outcome.outcome not in ("failed", "error")}
-    found = [verdict for verdict in report.verdicts if not verdict.holds and verdict.test not in passed]
+    found = [
+        verdict
+        for verdict in report.verdicts
+        if not verdict.holds and verdict.exemption is None and verdict.test not in passed
+    ]
     return tuple(sorted(found, key=lambda verdict: (verdict.state != "fail", not verdict.primary, not verdict.proven)))
 
 
@@ -75,7 +79,7 @@ def reason(verdict: VerdictRecord) -> str:
 def test_counts(report: Report) -> str:
     """Tests by outcome: `10 passed, 2 failed`; empty where no count is known."""
     words = {"errors": "in error"}
-    order = ("passed", "inconclusive", "failed", "errors", "skipped")
+    order = ("passed", "inconclusive", "failed", "errors", "waived", "quarantined", "skipped")
     return ", ".join(f"{report.tests[key]} {words.get(key, key)}" for key in order if report.tests.get(key))
 
 
@@ -93,7 +97,7 @@ def _reason_of_level(verdict: VerdictRecord, metric: str, value: str, target: st
     return f"{start}, but {counted(verdict.n, 'example')} cannot prove the required {target}"
 
 
-_Parts = tuple[Choice, VerdictState, str, str]
+_Parts = tuple[Choice, ShownState, str, str]
 
 
 def _release(report: Report) -> _Parts:
@@ -109,9 +113,11 @@ def _release(report: Report) -> _Parts:
     if errors:
         return "cannot_tell", "inconclusive", "Cannot tell", _with_others(errors[0], len(errors) - 1, "test")
     primary = [verdict for verdict in report.verdicts if verdict.primary]
-    if not any(verdict.proven for verdict in primary):
+    if not any(verdict.proven and verdict.holds for verdict in primary) and not _waived(primary):
         why = "the primary gates have no baseline yet" if primary else "no primary gate was judged"
         return "cannot_tell", "inconclusive", "Cannot tell", f"{why}, so nothing is proven."
+    if exempted := _exempted(report):
+        return "ship", exempted[0].shown, "Ship, as decided", _exempted_reason(exempted)
     return "ship", "pass", "Ship", _ship_reason(report, primary)
 
 
@@ -125,6 +131,9 @@ def _dev(report: Report) -> _Parts:
         return "counts", "fail", headline, _with_others(reason(against[0]), 0)
     if unexplained:
         return "counts", "fail", f"{counted(len(unexplained), 'test')} did not pass", _with_others(unexplained[0], 0)
+    if exempted := _exempted(report):
+        headline = f"{len(exempted)} of {counted(total, 'gate')} {'is' if len(exempted) == 1 else 'are'} not met"
+        return "counts", exempted[0].shown, f"{headline}, as decided", _exempted_reason(exempted)
     unclear = [verdict for verdict in report.verdicts if verdict.state == "inconclusive"]
     if unclear:
         headline = f"{len(unclear)} of {counted(total, 'gate')} cannot be decided"
@@ -132,6 +141,25 @@ def _dev(report: Report) -> _Parts:
     if not total:
         return "counts", "inconclusive", "No gate was judged", ""
     return "counts", "pass", "The gate is met" if total == 1 else f"All {total} gates are met", ""
+
+
+def _exempted(report: Report) -> tuple[VerdictRecord, ...]:
+    """The false claims that do not block, waived ones first."""
+    found = [verdict for verdict in report.verdicts if verdict.exemption is not None]
+    return tuple(sorted(found, key=lambda verdict: (verdict.shown != "waived", not verdict.primary)))
+
+
+def _waived(verdicts: list[VerdictRecord]) -> bool:
+    """Whether somebody decided about every one of these claims that is not proven."""
+    open_ = [verdict for verdict in verdicts if not (verdict.proven and verdict.holds)]
+    return bool(open_) and all(verdict.shown == "waived" for verdict in open_)
+
+
+def _exempted_reason(exempted: tuple[VerdictRecord, ...]) -> str:
+    first = exempted[0]
+    why = one_line(first.exemption.sentence) if first.exemption is not None else ""
+    others = f"; {counted(len(exempted) - 1, 'more gate')} likewise" if len(exempted) > 1 else ""
+    return f"{reason(first)}: {why.rstrip('.')}{others}."
 
 
 def _ship_reason(report: Report, primary: list[VerdictRecord]) -> str:
@@ -174,8 +202,8 @@ def _test_reason(test: str, message: str) -> str:
 
 
 def _counts(report: Report) -> str:
-    states: tuple[VerdictState, ...] = ("pass", "fail", "inconclusive", "accepted")
-    by_state = [(sum(verdict.state == state for verdict in report.verdicts), state) for state in states]
+    states: tuple[ShownState, ...] = ("pass", "fail", "inconclusive", "accepted", "waived", "quarantined")
+    by_state = [(sum(verdict.shown == state for verdict in report.verdicts), state) for state in states]
     parts = [f"{count} {state}" for count, state in by_state if count]
     total = len(report.verdicts)
     gates = f"{counted(total, 'gate')}: {', '.join(parts)}" if total else "No gate was judged"

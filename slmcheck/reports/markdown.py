@@ -10,8 +10,9 @@ from dataclasses import dataclass
 from slmcheck.records import ExampleEvidence, Report, RunReport, VerdictRecord
 from slmcheck.reports import units
 from slmcheck.reports.decision import decide
-from slmcheck.reports.notable import changes_of, costs, notable_examples
+from slmcheck.reports.notable import changes_of, decided, effects, notable_examples
 from slmcheck.reports.prepared import prepare
+from slmcheck.reports.releases import trend_lines
 from slmcheck.reports.rows import (
     SYMBOLS,
     by_run,
@@ -23,10 +24,13 @@ from slmcheck.reports.rows import (
     suite_of,
     verdict_rows,
 )
+from slmcheck.reports.studies import curve_rows, search_message, trial_header, trial_rows
 from slmcheck.reports.text import block, counted, one_line, sentence, visible
 
 LIMIT = 65_000
 """Characters; GitHub refuses a comment of 65,536."""
+SHOWN_TRIALS = 20
+"""Of a search; the page and report.json have all."""
 _SPECIAL = re.compile(r"([\\`*_{}\[\]#~$])")
 
 
@@ -123,9 +127,10 @@ def _document(report: Report, budget: _Budget) -> str:
     parts = [f"### {SYMBOLS[decision.state]} {escape(decision.line)}"]
     parts += [f"> [!NOTE]\n> {budget.left_out}"] if budget.left_out else []
     parts += [_overview(report, budget)] if report.verdicts else []
-    parts += [f"* {escape(line)}" for line in costs(report)]
     parts += _notable(report, budget)
+    parts += _decided(report)
     parts += _changes(report)
+    parts += _releases(report)
     if report.next_steps:
         parts += ["#### Next", "\n".join(f"* {code(step)}" for step in report.next_steps)]
     suites: dict[str, list[tuple[str, tuple[VerdictRecord, ...]]]] = {}
@@ -158,9 +163,21 @@ def _overview(report: Report, budget: _Budget) -> str:
 
 def _notable(report: Report, budget: _Budget) -> list[str]:
     examples = notable_examples(report, min(3, budget.examples))
-    if not examples:
+    sentences = [f"* {escape(text)}" for text in effects(report)]
+    if not examples and not sentences:
         return []
-    return ["#### What users would notice", *(_example(example, budget) for example in examples)]
+    listed = ["\n".join(sentences)] if sentences else []
+    return ["#### What users would notice", *listed, *(_example(example, budget) for example in examples)]
+
+
+def _decided(report: Report) -> list[str]:
+    lines = [f"* {escape(text)}" for text in decided(report)]
+    return ["#### Waived or in quarantine", "\n".join(lines)] if lines else []
+
+
+def _releases(report: Report) -> list[str]:
+    lines = [f"* {code(run.name)}: {escape(line)}" for run in report.runs for line in trend_lines(run)]
+    return ["#### Trend of the releases", "\n".join(lines)] if lines else []
 
 
 def _changes(report: Report) -> list[str]:
@@ -210,11 +227,27 @@ def _run(run: RunReport, budget: _Budget) -> list[str]:
         f"**{escape(finding.severity)}: {escape(finding.cause)}.** {escape(finding.summary)} {escape(finding.remedy)}"
         for finding in run.findings
     ]
+    parts += _studies(run)
     parts += [f"* {escape(note)}" for note in run.notes]
     shown = run.examples[: budget.examples]
     parts += [_example(example, budget) for example in shown]
     if shown and len(run.examples) > len(shown):
         parts.append(f"{counted(len(run.examples) - len(shown), 'more example')} in report.json.")
+    return parts
+
+
+def _studies(run: RunReport) -> list[str]:
+    """The trials of a search and the learning curve."""
+    parts = []
+    if run.search is not None:
+        header, rows = trial_header(run.search), trial_rows(run.search)
+        parts.append(escape(search_message(run.search)))
+        cells = [[escape(text) for text in row] for row in rows[:SHOWN_TRIALS]]
+        parts.append(table([escape(name) for name in header], cells, right=range(1, len(header) - 1)))
+    if run.learning_curve is not None:
+        curve = run.learning_curve
+        header = ("training rows", escape(curve.metric), "interval")
+        parts += [escape(curve.summary), table(header, curve_rows(curve), right=(0, 1, 2))]
     return parts
 
 

@@ -11,6 +11,7 @@ from dataclasses import replace
 from slmcheck.records import ExampleEvidence, Report, RunReport, VerdictRecord
 
 _VARIANT_SIGNS = re.compile(r"""[("')]+""")
+_SLICE = re.compile(r"""\.slice\((["']).*?\1\)""")
 _CLASSES = ("classification", "sequence_classification")
 
 
@@ -29,6 +30,7 @@ def _placed(verdict: VerdictRecord, runs: tuple[RunReport, ...]) -> VerdictRecor
     target = verdict.target_name
     if target is not None:
         target = target.removesuffix(f".{verdict.metric}")
+        target = _SLICE.sub("", target) if verdict.slice else target  # the gate's own name says which slice
         target = "base model" if target in (f"{stem}.base", f"{run.name}.base") else target
     return replace(
         verdict,

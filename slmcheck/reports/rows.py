@@ -7,12 +7,19 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from slmcheck.records import Report, RunReport, ScoreRecord, VerdictRecord, VerdictState, to_json
+from slmcheck.records import Report, RunReport, ScoreRecord, ShownState, VerdictRecord, to_json
 from slmcheck.reports import units
 from slmcheck.reports.text import one_line
 
-SYMBOLS: dict[VerdictState, str] = {"pass": "✓", "fail": "✗", "inconclusive": "~", "accepted": "+"}
-STATES: tuple[VerdictState, ...] = ("fail", "inconclusive", "accepted", "pass")
+SYMBOLS: dict[ShownState, str] = {
+    "pass": "✓",
+    "fail": "✗",
+    "inconclusive": "~",
+    "accepted": "+",
+    "waived": "!",
+    "quarantined": "?",
+}
+STATES: tuple[ShownState, ...] = ("fail", "waived", "quarantined", "inconclusive", "accepted", "pass")
 """In the order in which a reader needs them."""
 _SPLITS = ("train", "validation", "test")
 
@@ -24,7 +31,7 @@ class VerdictRow:
     verdict: VerdictRecord
     symbol: str
     word: str
-    """`pass`, `weak pass`, `fail`, `weak fail`, `inconclusive`, `accepted`."""
+    """`pass`, `weak pass`, `fail`, `weak fail`, `inconclusive`, `accepted`, `WAIVED`, `QUARANTINED`."""
     metric: str
     """With its slice: `accuracy, short`."""
     value: str
@@ -49,7 +56,7 @@ class ScoreRow:
 
 def verdict_rows(verdicts: Sequence[VerdictRecord]) -> tuple[VerdictRow, ...]:
     """Rows in the order in which a reader needs them: what fails first, primary gates before others."""
-    ordered = sorted(verdicts, key=lambda verdict: (STATES.index(verdict.state), not verdict.primary, verdict.proven))
+    ordered = sorted(verdicts, key=lambda verdict: (STATES.index(verdict.shown), not verdict.primary, verdict.proven))
     return tuple(verdict_row(verdict) for verdict in ordered)
 
 
@@ -57,10 +64,11 @@ def verdict_row(verdict: VerdictRecord) -> VerdictRow:
     """One verdict with its cells formatted."""
     is_change = verdict.change is not None
     weak = verdict.state in ("pass", "fail") and not verdict.proven and verdict.kind not in ("exact", "finding")
+    word = f"weak {verdict.state}" if weak else verdict.state
     return VerdictRow(
         verdict=verdict,
-        symbol=SYMBOLS[verdict.state],
-        word=f"weak {verdict.state}" if weak else verdict.state,
+        symbol=SYMBOLS[verdict.shown],
+        word=word if verdict.exemption is None else verdict.shown.upper(),
         metric=one_line(verdict.metric) + (f", {one_line(verdict.slice)}" if verdict.slice else ""),
         value=units.value(verdict.value, verdict.unit),
         interval=units.change_interval(verdict.change_low, verdict.change_high, verdict.unit)
@@ -137,7 +145,11 @@ def facts(run: RunReport) -> tuple[tuple[str, str], ...]:
         for amount, where in ((resources.peak_memory_bytes, ""), (resources.peak_gpu_memory_bytes, "on the GPU"))
         if amount
     ]
-    time = ", ".join(part for part in (units.duration(resources.seconds) if resources.seconds else "", speed) if part)
+    cores = resources.cpu_seconds / resources.seconds if resources.cpu_seconds and resources.seconds else None
+    busy = f"{cores:.1f} cores busy" if cores is not None else ""
+    time = ", ".join(
+        part for part in (units.duration(resources.seconds) if resources.seconds else "", speed, busy) if part
+    )
     found = (
         ("base model", one_line(run.base_model)),
         ("trainer", one_line(run.trainer)),

@@ -20,17 +20,26 @@ from slmcheck.records import (
     Report,
     RunReport,
     ScoreRecord,
+    ShownState,
     VerdictRecord,
-    VerdictState,
 )
 from slmcheck.reports import units
 from slmcheck.reports.decision import decide
-from slmcheck.reports.notable import changes_of, costs, notable_examples
+from slmcheck.reports.notable import changes_of, decided, effects, notable_examples, worth
 from slmcheck.reports.prepared import prepare
+from slmcheck.reports.releases import trend_lines
 from slmcheck.reports.rows import SYMBOLS, by_run, explanation, facts, score_name, score_rows, verdict_rows
+from slmcheck.reports.studies import search_message
 from slmcheck.reports.text import block, one_line, sentence, visible
 
-STYLES: dict[VerdictState, str] = {"pass": "green", "fail": "red", "inconclusive": "yellow", "accepted": "blue"}
+STYLES: dict[ShownState, str] = {
+    "pass": "green",
+    "fail": "red",
+    "inconclusive": "yellow",
+    "accepted": "blue",
+    "waived": "magenta",
+    "quarantined": "magenta",
+}
 BARS = "▁▂▃▄▅▆▇█"
 SHOWN_EXAMPLES = 3
 EXAMPLE_CHARACTERS = 600
@@ -74,7 +83,7 @@ def document(report: Report) -> Group:
     for name, verdicts in by_run(report):
         parts += ["", Text(one_line(name), style="bold"), *_run(runs.get(name), verdicts)]
     parts += _examples(report)
-    closing = _labelled("Cost", costs(report))
+    closing = _labelled("Decided", decided(report))
     closing += _labelled("Chance", (sentence(report.holm),) if report.holm else ())
     closing += _labelled("Plan", report.plan)
     if closing:
@@ -108,11 +117,15 @@ def _run(run: RunReport | None, verdicts: tuple[VerdictRecord, ...]) -> list[Ren
     details = _labelled("Loss", _losses(run.history, run.best_step))
     details += _labelled("Gap", [_gap(gap) for gap in run.gaps])
     details += _labelled("Parity", [_parity(score) for score in run.parity])
+    details += _labelled("Located", [f"{one.precision}: {one_line(one.sentence)}" for one in run.locations])
     details += _labelled(
-        "Found", [f"{one_line(finding.cause)}: {one_line(finding.summary)}" for finding in run.findings]
+        "Found", [f"{one_line(finding.cause)}: {one_line(finding.summary)}" for finding in worth(run.findings)]
     )
-    details += _labelled("Remedy", [finding.remedy for finding in run.findings if finding.remedy])
+    details += _labelled("Remedy", [finding.remedy for finding in worth(run.findings) if finding.remedy])
+    details += _labelled("Search", [search_message(run.search)] if run.search is not None else [])
+    details += _labelled("Rows", [run.learning_curve.summary] if run.learning_curve is not None else [])
     details += _labelled("Changed", changes_of(run))
+    details += _labelled("Trend", trend_lines(run))
     details += _labelled("Note", run.notes)
     return parts + (["", *details] if details else [])
 
@@ -127,7 +140,7 @@ def _verdict_table(verdicts: tuple[VerdictRecord, ...]) -> Table:
     table = _table("state", "metric", ">value", ">interval", "criterion", ">margin")
     for row in verdict_rows(verdicts):
         table.add_row(
-            Text(f"{row.symbol} {row.word}", style=STYLES[row.verdict.state]),
+            Text(f"{row.symbol} {row.word}", style=STYLES[row.verdict.shown]),
             Text(row.metric + (" *" if row.primary else "")),
             row.value,
             row.interval.removesuffix(" points"),
@@ -154,7 +167,7 @@ def _explanations(verdicts: tuple[VerdictRecord, ...]) -> list[RenderableType]:
     parts: list[RenderableType] = []
     for row in verdict_rows(verdicts):
         if row.verdict.state != "pass" and row.verdict.lines:
-            style = STYLES[row.verdict.state]
+            style = STYLES[row.verdict.shown]
             parts += ["", _marked(row.symbol, row.verdict.lines[0], style)]
             parts += [_marked(" ", line) for line in explanation(row.verdict)[1:]]
     return parts
@@ -220,10 +233,12 @@ def _parity(score: ScoreRecord) -> str:
 
 
 def _examples(report: Report) -> list[RenderableType]:
-    examples = notable_examples(report, SHOWN_EXAMPLES)
-    if not examples:
+    examples, sentences = notable_examples(report, SHOWN_EXAMPLES), effects(report)
+    if not examples and not sentences:
         return []
     parts: list[RenderableType] = ["", Text("What users would notice", style="bold")]
+    parts += [Padding(Text(one_line(text)), (0, 0, 0, 2)) for text in sentences]
+    parts += [""] if sentences and examples else []
     for index, example in enumerate(examples):
         parts += ([""] if index else []) + [_example(example)]
     return parts

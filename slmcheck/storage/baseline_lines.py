@@ -61,14 +61,18 @@ def line_of(example: BaselineExample, *, private: bool) -> str:
     return json.dumps(value, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
 
 
-def parse_lines(path: Path, *, private: bool) -> tuple[BaselineExample, ...]:
+def parse_lines(path: Path, content: bytes, *, private: bool) -> tuple[BaselineExample, ...]:
     """All examples of a file.
+
+    Args:
+        path: The file, for messages.
+        content: Its bytes.
+        private: Whether answers are kept as hashes.
 
     Raises:
         DataError: If lines are damaged, repeated, or marks of a merge conflict; lists every problem with its line.
     """
-    content = path.read_bytes()
-    _refuse_conflict(path, content)
+    refuse_conflict(path, content, resolve_remedy(path))
     examples: list[BaselineExample] = []
     problems: list[str] = []
     first_line: dict[tuple[str, str, str], int] = {}
@@ -90,7 +94,8 @@ def parse_lines(path: Path, *, private: bool) -> tuple[BaselineExample, ...]:
         raise DataError(
             f"{len(problems)} lines of the baseline's examples cannot be used.\n"
             + "\n".join(problems[:_SHOWN_PROBLEMS])
-            + f"{more}\nRestore the file (git checkout -- '{path}'), or accept the baseline again."
+            + f"{more}\nAfter a merge, judge both sides again: slmcheck baseline resolve RUN. Else restore the file "
+            f"(git checkout -- '{path}'), or accept the baseline again."
         )
     return tuple(sorted(examples, key=lambda example: (example.split, example.variant, example.id)))
 
@@ -101,7 +106,7 @@ def parsed_json(path: Path, content: bytes) -> Any:
     Raises:
         DataError: If it is damaged or holds a merge conflict.
     """
-    _refuse_conflict(path, content)
+    refuse_conflict(path, content, resolve_remedy(path))
     try:
         return json.loads(content)
     except ValueError as error:
@@ -112,14 +117,32 @@ def parsed_json(path: Path, content: bytes) -> Any:
         ) from error
 
 
-def _refuse_conflict(path: Path, content: bytes) -> None:
+def refuse_conflict(path: Path, content: bytes, remedy: str) -> None:
+    """Refuse a file in which git left both sides of a merge.
+
+    Args:
+        path: The file, for the message.
+        content: Its bytes.
+        remedy: What to do next; the last lines of the message.
+
+    Raises:
+        DataError: With the first line that is a mark of a conflict.
+    """
     for number, line in enumerate(content.split(b"\n"), start=1):
         if line.startswith(_CONFLICT_MARKS):
-            raise DataError(
-                f"{path}:{number}: an unresolved merge conflict ({line[:7].decode()}).\n"
-                "A baseline and its examples belong together, so take both from one side:\n"
-                f"git checkout --theirs -- '{path.parent}' (or --ours), or accept the baseline again."
-            )
+            mark = line[:7].decode()
+            raise DataError(f"{path}:{number}: an unresolved merge conflict ({mark}).\n{remedy}")
+
+
+def resolve_remedy(path: Path) -> str:
+    """What to do about a merge conflict in a baseline."""
+    stem = path.name.removesuffix(".examples.jsonl").removesuffix(".json")
+    name = stem.removesuffix(".anchor")
+    anchor = " --anchor" if name != stem else ""
+    return (
+        "Two people accepted different runs, and a baseline and its examples belong together.\n"
+        f"Judge both again and write one of them: slmcheck baseline resolve {path.parent.parent.name}/{name}{anchor}"
+    )
 
 
 def _written(columns: Mapping[str, float]) -> Json:

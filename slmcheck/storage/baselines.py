@@ -1,14 +1,13 @@
 """Baseline files: accepted scores with what each example contributed, as text that git compares and merges.
 
-`<stem>.json` says what was accepted; `<stem>.examples.jsonl` holds one line an example, sorted, so that a relabelled or
-added example is one changed line.
+`<stem>.json` says what was accepted, see `baseline_header`; `<stem>.examples.jsonl` holds one line an example, sorted,
+so that a relabelled or added example is one changed line.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import hashlib
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,12 +16,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from slmcheck.errors import DataError, MissingBaselineError, StoreError
-from slmcheck.records import Environment, from_json, to_json
+from slmcheck.records import Environment, Json, from_json, to_json
+from slmcheck.storage.baseline_header import header_document, header_text, lines_digest
 from slmcheck.storage.baseline_lines import BaselineExample, line_of, parse_lines, parsed_json
 from slmcheck.storage.files import disk_errors, write_whole
 from slmcheck.storage.scores import StoredScore
 
-BASELINE_SCHEMA = 1
+BASELINE_SCHEMA = 2
 _ANSWER_DIGITS = 16
 
 
@@ -61,6 +61,8 @@ class AcceptedRegression:
     new: float
     created: str = ""
     """UTC, ISO 8601."""
+    against: str = ""
+    """What it was compared with, where that was not the previous baseline: the pinned first release."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,6 +82,20 @@ class BaselineHeader:
     slmcheck: str = ""
     git: Mapping[str, str] = field(default_factory=dict)
     """Commit and branch it was accepted on."""
+    by: str = ""
+    """Who accepted it."""
+    reason: str = ""
+    """Why, in the words of whoever accepted it."""
+    primary: tuple[str, ...] = ()
+    """Metrics of the gates that decide a release."""
+    recipe: Mapping[str, Json] = field(default_factory=dict)
+    """Fields of the recipe as a report shows them, so that a later one can say what changed; empty in older files."""
+    data: Mapping[str, int] = field(default_factory=dict)
+    """Rows by split."""
+    data_digests: Mapping[str, str] = field(default_factory=dict)
+    """Digest of the rows of each split, whatever their order."""
+    examples: str = ""
+    """Digest of the examples file; filled in when it is written."""
     evaluation_digest: str = ""
     """Digest of the evaluation examples and their references."""
     private: bool = False
@@ -170,12 +186,14 @@ def write_baseline(baseline: Baseline, folder: Path, stem: str) -> None:
         StoreError: If the disk refuses.
     """
     lines = "".join(line_of(example, private=baseline.header.private) + "\n" for example in baseline.examples)
-    header = json.dumps(to_json(baseline.header), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+    content = lines.encode("utf-8", errors="surrogatepass")
+    written = dataclasses.replace(baseline.header, schema=BASELINE_SCHEMA, examples=lines_digest(content))
+    header = header_text(to_json(written))
     with disk_errors(folder, f"writing the baseline {stem}"):
         folder.mkdir(parents=True, exist_ok=True)
         # The examples first: a header without its examples would be refused, the other way round it is the old one.
-        for path, text in ((examples_path(folder, stem), lines), (header_path(folder, stem), header)):
-            write_whole(path, text.encode("utf-8", errors="surrogatepass"), scratch=folder)
+        write_whole(examples_path(folder, stem), content, scratch=folder)
+        write_whole(header_path(folder, stem), header.encode("utf-8", errors="surrogatepass"), scratch=folder)
 
 
 def read_baseline(folder: Path, stem: str) -> Baseline:
@@ -192,14 +210,32 @@ def read_baseline(folder: Path, stem: str) -> Baseline:
             f"There is no baseline '{stem}' in {folder}.\nExpected: {path.name} and {lines.name}\n"
             f"Accept the current scores as one: slmcheck baseline accept {stem.removesuffix('.anchor')}"
         )
-    header = _read_header(path)
     if not lines.is_file():
+        read_header(path, path.read_bytes())  # a header with a problem of its own says more
         raise DataError(
             f"The baseline {path} has no examples: {lines.name} is missing.\n"
             f"Both files belong together; restore it (git checkout -- '{lines}'), or accept the baseline again."
         )
-    baseline = Baseline(header=header, examples=parse_lines(lines, private=header.private))
-    _check_counts(baseline, path, lines)
+    return parse_baseline(path, path.read_bytes(), lines, lines.read_bytes())
+
+
+def parse_baseline(path: Path, header: bytes, lines_path: Path, lines: bytes) -> Baseline:
+    """A baseline of the bytes of its files, wherever they were read from.
+
+    Raises:
+        DataError: As `read_baseline`.
+    """
+    found = read_header(path, header)
+    examples = parse_lines(lines_path, lines, private=found.private)
+    baseline = Baseline(header=found, examples=examples)
+    _check_counts(baseline, path, lines_path)
+    if found.examples and found.examples != lines_digest(lines):
+        raise DataError(
+            f"{lines_path} holds other examples than the accepted ones: its digest is {lines_digest(lines)}, "
+            f"{path.name} says {found.examples}.\nA merge mixed them, or they were edited.\n"
+            f"After a merge: slmcheck baseline resolve {path.parent.parent.name}/{path.stem}. "
+            f"Else restore both: git checkout -- '{path}' '{lines_path}'"
+        )
     return baseline
 
 
@@ -213,10 +249,19 @@ def examples_path(folder: Path, stem: str) -> Path:
     return folder / f"{stem}.examples.jsonl"
 
 
-def _read_header(path: Path) -> BaselineHeader:
-    value = parsed_json(path, path.read_bytes())
+def read_header(path: Path, content: bytes) -> BaselineHeader:
+    """What a header says.
+
+    Args:
+        path: Where it lies, for the message.
+        content: Its bytes, of this schema or an earlier one.
+
+    Raises:
+        DataError: If it is damaged, holds a merge conflict, or was written by a newer slmcheck.
+    """
+    value = parsed_json(path, content)
     schema = value.get("schema") if isinstance(value, Mapping) else None
-    if not isinstance(schema, int):
+    if not isinstance(schema, int) or isinstance(schema, bool) or schema < 1:
         raise DataError(f"{path} is no baseline: it has no schema number.\nAccept the baseline again.")
     if schema > BASELINE_SCHEMA:
         raise DataError(
@@ -224,7 +269,7 @@ def _read_header(path: Path) -> BaselineHeader:
             "It was written by a newer slmcheck: upgrade to read it."
         )
     try:
-        return from_json(BaselineHeader, value)
+        return from_json(BaselineHeader, value if schema == 1 else header_document(value))
     except StoreError as error:
         raise DataError(
             f"{path} is damaged: {error}\nRestore it (git checkout -- '{path}'), or accept again."
@@ -286,7 +331,7 @@ def _examples(
             variant=variant,
             reference=references.get(example_id),
             answer=answer_hash(answers[example_id]) if private and example_id in answers else answers.get(example_id),
-            group=groups.get(example_id),
+            group=answer_hash(groups[example_id]) if private and example_id in groups else groups.get(example_id),
             slices=tuple(sorted(slices.get(example_id, ()))),
             statistics=dict(sorted(statistics[example_id].items())),
         )

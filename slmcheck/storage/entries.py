@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Literal
 
 import slmcheck
-from slmcheck.errors import StoreError
+from slmcheck.errors import OriginError, StoreError
 from slmcheck.records import Json, from_json, to_json
 from slmcheck.storage.canonical import canonical_json, digest
 from slmcheck.storage.files import (
@@ -34,9 +34,10 @@ from slmcheck.storage.files import (
     write_synced,
     write_whole,
 )
+from slmcheck.storage.origin import Origin, may_read, this_origin
 
-EntryKind = Literal["runs", "exports", "bases", "scores", "findings"]
-ENTRY_KINDS: tuple[EntryKind, ...] = ("runs", "exports", "bases", "scores", "findings")
+EntryKind = Literal["runs", "exports", "bases", "scores", "findings", "evidence"]
+ENTRY_KINDS: tuple[EntryKind, ...] = ("runs", "exports", "bases", "scores", "findings", "evidence")
 SCHEMA = 1
 MANIFEST = "manifest.json"
 _ALWAYS_HASHED_BYTES = 1 << 18
@@ -69,6 +70,8 @@ class Manifest:
     """UTC, ISO 8601."""
     host: str
     slmcheck: str
+    origin: Origin | None = None
+    """The CI job that made it; None where no CI service named itself."""
     check: str = ""
     """Digest of all the above, so that a damaged manifest is noticed."""
 
@@ -114,11 +117,16 @@ class Entries:
     """Whether reading an entry also compares the hash of every file."""
     notes: list[str] = field(default_factory=list)
     """What was damaged and is made again; for the report."""
+    is_release: bool = False
+    """Whether entries that a pull request made are refused."""
+    origin: Origin | None = field(default_factory=this_origin)
+    """The CI job of this process, recorded in every entry that it makes."""
 
     def find(self, name: EntryName, *, verify: bool | None = None) -> Entry | None:
         """The entry of that name, None when there is none; a damaged one is put aside and said.
 
         Raises:
+            OriginError: If a pull request made it, and this is a release.
             StoreError: If a newer slmcheck wrote it, or the disk refuses.
         """
         folder = self.root / name.relative
@@ -129,10 +137,36 @@ class Entries:
             if manifest is None:
                 self.quarantine(folder, name, damage)
                 return None
+        self.refuse_foreign(str(name), manifest.origin)
         # The time of the last use; a store that cannot be written is read without it.
         with suppress(OSError):
             os.utime(folder / MANIFEST)
         return Entry(name=name, folder=folder, manifest=manifest)
+
+    def find_allowed(self, name: EntryName) -> Entry | None:
+        """As `find`, but None for what a release refuses: for looking through many entries.
+
+        Raises:
+            StoreError: If a newer slmcheck wrote it, or the disk refuses.
+        """
+        try:
+            return self.find(name)
+        except OriginError:
+            return None
+
+    def refuse_foreign(self, what: str, made_by: Origin | None) -> None:
+        """Refuse in a release what a pull request made.
+
+        Raises:
+            OriginError: If it did.
+        """
+        if self.is_release and not may_read(made_by, self.origin):
+            raise OriginError(
+                f"A release takes nothing that a pull request made, and {what} was made by {made_by}.\n"
+                f"The store is {self.root}.\n"
+                "A release needs entries that were trained, predicted and measured on the branch that is released.\n"
+                "Delete those of pull requests (slmcheck cache gc --pull-requests), then make them again there."
+            )
 
     def publish(self, name: EntryName, fill: Callable[[Path], None], inputs: Json) -> Entry:
         """Make an entry of what `fill` writes into the folder that it is given.
@@ -260,6 +294,7 @@ class Entries:
             created=datetime.now(UTC).isoformat(timespec="milliseconds"),
             host=host_name(),
             slmcheck=slmcheck.__version__,
+            origin=self.origin,
         )
         write_whole(folder / MANIFEST, manifest_bytes(manifest), scratch=folder)
         for inner in {path.parent for path in files_below(folder)}:
@@ -310,14 +345,24 @@ def read_manifest(folder: Path) -> Manifest:
         ValueError: If it is damaged.
         StoreError: If a newer slmcheck wrote it.
     """
+    return manifest_of((folder / MANIFEST).read_bytes(), str(folder / MANIFEST))
+
+
+def manifest_of(content: bytes, shown: str = MANIFEST) -> Manifest:
+    """The manifest in the bytes of its file.
+
+    Raises:
+        ValueError: If it is damaged.
+        StoreError: If a newer slmcheck wrote it.
+    """
     try:
-        value = json.loads((folder / MANIFEST).read_bytes())
+        value = json.loads(content)
         schema, check = int(value["schema"]), value.pop("check")
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise ValueError("its manifest is no manifest") from error
     if schema > SCHEMA:
         raise StoreError(
-            f"{folder / MANIFEST} has schema {schema}; this slmcheck reads up to {SCHEMA}.\n"
+            f"{shown} has schema {schema}; this slmcheck reads up to {SCHEMA}.\n"
             "It was written by a newer slmcheck: upgrade to read it, or set SLMCHECK_STORE to another folder."
         )
     if check != digest("manifest", value):
@@ -332,6 +377,8 @@ def manifest_bytes(manifest: Manifest) -> bytes:
     """The text of a manifest with its own digest."""
     value = to_json(manifest)
     del value["check"]
+    if manifest.origin is None:
+        del value["origin"]
     value["check"] = digest("manifest", value)
     canonical_json(value)  # refuses what could not be read back
     return (json.dumps(value, indent=1, ensure_ascii=False) + "\n").encode("utf-8", errors="surrogatepass")

@@ -24,6 +24,7 @@ from slmcheck.records import Environment, Json, PredictedRow, from_json, to_json
 from slmcheck.storage.canonical import environment_digest
 from slmcheck.storage.entries import SCHEMA, make_root
 from slmcheck.storage.files import disk_errors, unique_name, write_whole
+from slmcheck.storage.origin import Origin, this_origin
 
 _FLUSH_ROWS = 2_000
 _FLUSH_SECONDS = 30.0
@@ -41,17 +42,28 @@ class _Shard:
     name: str
     lines: Mapping[str, bytes]
     """The JSON line of each row."""
+    origin: Origin | None = None
+    """The CI job that predicted them."""
 
 
 class PredictionSet:
     """All stored answers of one checkpoint asked in one way."""
 
-    def __init__(self, root: Path, key: str, inputs: Json, note: Callable[[str], None]) -> None:
+    def __init__(
+        self,
+        root: Path,
+        key: str,
+        inputs: Json,
+        note: Callable[[str], None],
+        *,
+        refuse: Callable[[str, Origin | None], None] | None = None,
+    ) -> None:
         self.key = key
         self.folder = root / "predictions" / key[:2] / key
         self._root = root
         self._inputs = inputs
         self._note = note
+        self._refuse = refuse
         self._shards: dict[str, _Shard] = {}
         """Shards read so far by file name; they never change."""
 
@@ -117,6 +129,8 @@ class PredictionSet:
             "rows": len(lines),
             "environment": to_json(environment),
         }
+        if (origin := this_origin()) is not None:
+            header["origin"] = to_json(origin)
         text = b"\n".join([json.dumps(header, ensure_ascii=False).encode(), *lines]) + b"\n"
         content = gzip.compress(text, compresslevel=5, mtime=0)
         name = f"part-{hashlib.sha256(content).hexdigest()[:_NAME_DIGITS]}.jsonl.gz"
@@ -178,6 +192,8 @@ class PredictionSet:
         with disk_errors(self._root, f"reading predictions {self.key[:12]}"):
             for path in sorted(self.folder.glob("part-*.jsonl.gz")):
                 if path.name not in self._shards and (shard := self._read_shard(path)):
+                    if self._refuse is not None:
+                        self._refuse(f"predictions/{self.key[:12]}", shard.origin)
                     self._shards[path.name] = shard
         with suppress(OSError):
             os.utime(self.folder / "inputs.json")  # the time of the last use, for gc
@@ -204,6 +220,18 @@ class PredictionSet:
         return None
 
 
+def origin_of_shard(path: Path) -> Origin | None:
+    """The CI job that predicted the rows of a shard.
+
+    Raises:
+        StoreError: If it is damaged, or a newer slmcheck wrote it.
+    """
+    try:
+        return _decode(path, gzip.decompress(path.read_bytes())).origin
+    except (OSError, EOFError, zlib.error, ValueError, KeyError, TypeError) as error:
+        raise StoreError(f"The shard {path.name} is damaged: {error}.") from error
+
+
 def _decode(path: Path, text: bytes) -> _Shard:
     first, *lines = text.splitlines()
     header = json.loads(first)
@@ -221,6 +249,7 @@ def _decode(path: Path, text: bytes) -> _Shard:
         created=header["created"],
         name=path.name,
         lines={_row_of(line): line for line in lines},
+        origin=from_json(Origin, header["origin"]) if "origin" in header else None,
     )
 
 

@@ -61,15 +61,17 @@ def find_run(
         return _read(entries, entry, elsewhere=False)
     if same_environment:
         return None
-    others = [entry for name in _environments(entries, key) if name != own and (entry := entries.find(name))]
+    names = [name for name in _environments(entries, key) if name != own]
+    others = [entry for name in names if (entry := entries.find_allowed(name))]
     if not others:
-        return None
+        # Says why, where all there are were made by pull requests.
+        return next((None for name in names if entries.find(name)), None)
     return _read(entries, max(others, key=lambda entry: entry.manifest.created), elsewhere=True)
 
 
 def all_runs(entries: Entries) -> Iterator[RunRecord]:
     """Every stored run, newest first."""
-    found = [entry for name in entries.names("runs") if (entry := entries.find(name))]
+    found = [entry for name in entries.names("runs") if (entry := entries.find_allowed(name))]
     for entry in sorted(found, key=lambda entry: entry.manifest.created, reverse=True):
         yield _read(entries, entry, elsewhere=False)
 

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 from slmcheck.records import Environment, Json, RunRecord
-from slmcheck.storage import claims, locks, runs, scores, transfer, upkeep
+from slmcheck.storage import claims, locks, runs, scores, transfer, travel, upkeep
 from slmcheck.storage.canonical import environment_digest
 from slmcheck.storage.differences import Difference, differences
 from slmcheck.storage.entries import Entries, EntryKind, EntryName, make_root
 from slmcheck.storage.files import disk_errors, remove_tree, unique_name
 from slmcheck.storage.index import Index
 from slmcheck.storage.predictions import PredictionSet
+from slmcheck.storage.remote import Remote
 from slmcheck.storage.scores import StoredScore
 
 _DOCUMENT = "document.json"
@@ -29,18 +30,21 @@ class Store:
     file always, the hash of small files always and of all files with `verify`.
     """
 
-    def __init__(self, root: Path, *, verify: bool = False) -> None:
+    def __init__(self, root: Path, *, verify: bool = False, is_release: bool = False) -> None:
         self.root = root.absolute()
-        self.entries = Entries(root=self.root, verify=verify)
+        self.entries = Entries(root=self.root, verify=verify, is_release=is_release)
         self._failures = claims.Failures(self.root)
         self._index = Index(self.root / "index.sqlite", self.entries.notes.append)
 
     @classmethod
-    def locate(cls, project_root: Path, *, verify: bool = False) -> Store:
-        """The store of a project: the folder in SLMCHECK_STORE, else `.slmcheck/store/v1` in the project."""
+    def locate(cls, project_root: Path, *, verify: bool = False, is_release: bool = False) -> Store:
+        """The store of a project: the folder in SLMCHECK_STORE, else `.slmcheck/store/v1` in the project.
+
+        With `is_release` what a pull request made is refused.
+        """
         named = os.environ.get(VARIABLE)
         root = Path(named).expanduser() if named else project_root / ".slmcheck" / "store" / "v1"
-        return cls(root, verify=verify)
+        return cls(root, verify=verify, is_release=is_release)
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -130,7 +134,7 @@ class Store:
     def predictions(self, key: str, inputs: Json = None) -> PredictionSet:
         """The predicted rows of one checkpoint asked in one way; empty when there are none yet."""
         EntryName(kind="scores", key=key)  # refuses what is no key
-        return PredictionSet(self.root, key, inputs, self.entries.notes.append)
+        return PredictionSet(self.root, key, inputs, self.entries.notes.append, refuse=self.entries.refuse_foreign)
 
     def read_score(self, key: str) -> StoredScore | None:
         """The score of a key; None when it must be measured.
@@ -141,8 +145,9 @@ class Store:
         return scores.read_score(self.entries, key)
 
     def score_keys(self) -> Iterator[str]:
-        """The keys of all stored scores, in no particular order."""
-        return (name.key for name in self.entries.names("scores"))
+        """The keys of all stored scores, in no particular order; in a release without those of pull requests."""
+        names = self.entries.names("scores")
+        return (name.key for name in names if not self.entries.is_release or self.entries.find_allowed(name))
 
     def write_score(self, key: str, score: StoredScore, inputs: Json = None) -> None:
         """Store a score; the first one of a key stays.
@@ -193,6 +198,39 @@ class Store:
         self.entries.publish(
             EntryName(kind="findings", key=key), lambda folder: _write(folder / _DOCUMENT, text), inputs
         )
+
+    def read_evidence(self, key: str) -> Mapping[str, bytes] | None:
+        """The files of which a verdict was judged, by name; None when there are none of that key.
+
+        Raises:
+            StoreError: If a newer slmcheck wrote them, or the disk refuses.
+        """
+        entry = self.entries.find(EntryName(kind="evidence", key=key))
+        if entry is None:
+            return None
+        with disk_errors(self.root, f"reading evidence/{key[:12]}"):
+            return {name: (entry.folder / name).read_bytes() for name in entry.manifest.files}
+
+    def has_evidence(self, key: str) -> bool:
+        """Whether the files of a verdict are there.
+
+        Raises:
+            StoreError: If a newer slmcheck wrote them, or the disk refuses.
+        """
+        return self.entries.find(EntryName(kind="evidence", key=key)) is not None
+
+    def write_evidence(self, key: str, files: Mapping[str, bytes], inputs: Json = None) -> None:
+        """Store the files of which a verdict was judged; the first ones of a key stay.
+
+        Raises:
+            StoreError: If the disk refuses.
+        """
+
+        def fill(folder: Path) -> None:
+            for name, content in files.items():
+                _write(folder / name, content)
+
+        self.entries.publish(EntryName(kind="evidence", key=key), fill, inputs)
 
     # Files, locks, failures
 
@@ -254,18 +292,24 @@ class Store:
         max_bytes: int | None = None,
         keep_days: float | None = 30.0,
         keep_runs: Iterable[str] = (),
+        of_pull_requests: bool = False,
         dry_run: bool = False,
     ) -> upkeep.Collected:
         """Delete what was not used for `keep_days`, then the least recently used until `max_bytes` are left.
 
         The runs and checkpoints whose keys are in `keep_runs` (those that baselines reference), and what was made of
-        them, stay.
+        them, stay. With `of_pull_requests` only what pull requests made is deleted, whatever its age.
 
         Raises:
-            StoreError: If the disk refuses.
+            StoreError: If the clock of this machine is wrong, or the disk refuses.
         """
         return upkeep.collect(
-            self.entries, max_bytes=max_bytes, keep_days=keep_days, keep_runs=keep_runs, dry_run=dry_run
+            self.entries,
+            max_bytes=max_bytes,
+            keep_days=keep_days,
+            keep_runs=keep_runs,
+            of_pull_requests=of_pull_requests,
+            dry_run=dry_run,
         )
 
     def check(self) -> upkeep.Verified:
@@ -316,6 +360,26 @@ class Store:
             StoreError: If an entry is damaged, or the disk refuses.
         """
         return transfer.import_tar(self.entries, source)
+
+    def push(self, remote: Remote, keys: Iterable[str] | None = None, *, replaces: bool = False) -> travel.Moved:
+        """Carry entries to a remote: those of the given runs and checkpoints of base models, or all.
+
+        With `replaces` also what looks whole there.
+
+        Raises:
+            RemoteError: If the remote refuses or does not answer; what was carried over stays.
+            StoreError: If the disk refuses.
+        """
+        return travel.push(self.entries, remote, keys, replaces=replaces)
+
+    def pull(self, remote: Remote, keys: Iterable[str] | None = None, *, is_release: bool = False) -> travel.Moved:
+        """Take over entries of a remote, verified; with `is_release` without those that pull requests made.
+
+        Raises:
+            RemoteError: If the remote refuses or does not answer; what was taken stays.
+            StoreError: If the disk refuses.
+        """
+        return travel.pull(self.entries, remote, keys, is_release=is_release)
 
     def _find_folder(self, kind: EntryKind, key: str) -> Path | None:
         entry = self.entries.find(EntryName(kind=kind, key=key))

@@ -26,10 +26,10 @@ from slmcheck.storage.files import disk_errors, files_below, remove_tree, sha256
 from slmcheck.storage.upkeep import all_candidates, belonging_to
 
 _KEY = r"(?P<key>[A-Za-z0-9][A-Za-z0-9_-]{0,127})"
-_ENTRY = re.compile(
-    rf"(?P<kind>runs|exports|bases|scores|findings|predictions)/(?P<start>[A-Za-z0-9_-]{{1,2}})/{_KEY}/(?P<rest>.+)"
+ENTRY = re.compile(
+    rf"(?P<kind>runs|exports|bases|scores|findings|evidence|predictions)/(?P<start>[A-Za-z0-9_-]{{1,2}})/{_KEY}/(?P<rest>.+)"
 )
-_SHARD = re.compile(r"part-(?P<hash>[0-9a-f]{32})\.jsonl\.gz")
+SHARD = re.compile(r"part-(?P<hash>[0-9a-f]{32})\.jsonl\.gz")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -108,7 +108,7 @@ def import_tar(entries: Entries, source: Path) -> Carried:
             for folder in _unpacked_entries(scratch):
                 relative = folder.relative_to(scratch)
                 names.append(relative.as_posix())
-                taken = _take_shards if relative.parts[0] == "predictions" else _take_entry
+                taken = take_shards if relative.parts[0] == "predictions" else take_entry
                 known += not taken(entries, folder, relative)
         finally:
             remove_tree(scratch)
@@ -130,13 +130,14 @@ def _unpack(source: Path, scratch: Path) -> None:
                     os.fsync(file.fileno())
                 os.utime(target, (member.mtime, member.mtime))
     except (tarfile.TarError, EOFError) as error:
+        reason = str(error).splitlines()[0].rstrip(":") if str(error) else "it ends too early"
         raise InputError(
-            f"'{source}' cannot be read as a tar file: {error}.\nMake it again: slmcheck cache export -o {source.name}"
+            f"'{source}' cannot be read as a tar file: {reason}.\nMake it again: slmcheck cache export -o {source.name}"
         ) from error
 
 
 def _checked_name(source: Path, member: tarfile.TarInfo) -> Path:
-    match = _ENTRY.fullmatch(member.name)
+    match = ENTRY.fullmatch(member.name)
     parts = member.name.split("/")
     if not member.isfile() or match is None or any(part in ("", ".", "..") for part in parts) or "\\" in member.name:
         raise _foreign(source, member)
@@ -158,7 +159,7 @@ def _unpacked_entries(scratch: Path) -> Iterator[Path]:
     yield from sorted(path for path in scratch.glob("predictions/??/*") if path.is_dir())
 
 
-def _take_entry(entries: Entries, folder: Path, relative: Path) -> bool:
+def take_entry(entries: Entries, folder: Path, relative: Path) -> bool:
     """Publish an unpacked entry; False when the store has it."""
     kind, _, key, *environment = relative.parts
     name = EntryName(kind=kind, key=key, environment=environment[0] if environment else None)  # type: ignore[arg-type]
@@ -189,13 +190,13 @@ def _take_entry(entries: Entries, folder: Path, relative: Path) -> bool:
     return True
 
 
-def _take_shards(entries: Entries, folder: Path, relative: Path) -> bool:
+def take_shards(entries: Entries, folder: Path, relative: Path) -> bool:
     """Add unpacked shards of predictions; False when the store has them all."""
     final = entries.root / relative
     final.mkdir(parents=True, exist_ok=True)
     added = False
     for path in files_below(folder):
-        match = _SHARD.fullmatch(path.name)
+        match = SHARD.fullmatch(path.name)
         if match is not None and not sha256_of_file(path).startswith(match["hash"]):
             raise StoreError(f"The imported predictions {relative.name[:12]} are damaged: {path.name}.")
         if match is None and path.name != "inputs.json":

@@ -11,10 +11,11 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from slmcheck.storage.entries import ENTRY_KINDS, MANIFEST, Entries, EntryName
+from slmcheck.errors import StoreError
+from slmcheck.storage.entries import ENTRY_KINDS, MANIFEST, Entries, EntryName, read_manifest
 from slmcheck.storage.files import disk_errors, files_below, host_name, owner_of, remove_tree, size_below, unique_name
 from slmcheck.storage.locks import try_hold
-from slmcheck.storage.predictions import PredictionSet
+from slmcheck.storage.predictions import PredictionSet, origin_of_shard
 
 _TEXTS = re.compile(r'"([A-Za-z0-9_-]{1,128})"')
 _HOUR = 3600.0
@@ -70,6 +71,7 @@ def collect(
     max_bytes: int | None = None,
     keep_days: float | None = 30.0,
     keep_runs: Iterable[str] = (),
+    of_pull_requests: bool = False,
     dry_run: bool = False,
 ) -> Collected:
     """Delete what was not used for `keep_days`, then the least recently used until `max_bytes` are left.
@@ -82,15 +84,19 @@ def collect(
         max_bytes: How much the store may hold; None is no limit.
         keep_days: How long an unused entry stays; None is for ever.
         keep_runs: Run keys that stay whatever their age.
+        of_pull_requests: Whether to delete what pull requests made, all of it, and nothing else.
         dry_run: Whether to say what would be deleted and delete nothing.
 
     Raises:
-        StoreError: If the disk refuses.
+        StoreError: If the clock of this machine is behind what the store holds, or the disk refuses.
     """
     now = time.time()
     keep = set(keep_runs)
     with disk_errors(entries.root, "deleting what is not needed"):
         candidates = sorted(all_candidates(entries), key=lambda item: item.used)
+        if of_pull_requests:
+            return _collect_pull_requests(entries, candidates, dry_run=dry_run)
+        _refuse_wrong_clock(candidates, now)
         protected = belonging_to(candidates, keep)
         total = sum(item.size for item in candidates)
         deleted: list[str] = []
@@ -115,6 +121,60 @@ def collect(
         kept_bytes=total - sum(item.size for item in candidates if _relative(entries, item) in deleted),
         protected=len(protected),
     )
+
+
+def _refuse_wrong_clock(candidates: Sequence[Candidate], now: float) -> None:
+    """Ages mean nothing where the clock is wrong, and deleting cannot be undone."""
+    newest = max((item.used for item in candidates), default=now)
+    if newest - now > _DAY:
+        here, there = (time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime(moment)) for moment in (now, newest))
+        raise StoreError(
+            f"Nothing was deleted: the clock of this machine says {here}, and an entry was used at {there}.\n"
+            "Which entries are old cannot be told while the clock is wrong.\n"
+            "Set the clock. If that entry is what is wrong: touch its manifest.json."
+        )
+
+
+def _collect_pull_requests(entries: Entries, candidates: Sequence[Candidate], *, dry_run: bool) -> Collected:
+    deleted, freed = [], 0
+    for item in candidates:
+        shards = () if item.name is not None else _shards_of_pull_requests(item.folder)
+        whole = item.name is not None and _is_of_pull_request(item.folder)
+        for path in (item.folder,) if whole else shards:
+            size = size_below(path) if path.is_dir() else path.stat().st_size
+            if not dry_run and path.is_dir() and not _delete(entries, item):
+                continue
+            if not dry_run and not path.is_dir():
+                path.unlink(missing_ok=True)
+            deleted.append(path.relative_to(entries.root).as_posix())
+            freed += size
+    gone = set(deleted)
+    kept = [item for item in candidates if _relative(entries, item) not in gone]
+    return Collected(
+        deleted=tuple(deleted),
+        freed_bytes=freed,
+        kept=len(kept),
+        kept_bytes=sum(item.size for item in candidates) - freed,
+        protected=0,
+    )
+
+
+def _is_of_pull_request(folder: Path) -> bool:
+    try:
+        origin = read_manifest(folder).origin
+    except (FileNotFoundError, ValueError):
+        return False  # damaged or gone: reading it tells
+    return origin is not None and origin.is_pull_request
+
+
+def _shards_of_pull_requests(folder: Path) -> tuple[Path, ...]:
+    found = []
+    for path in sorted(folder.glob("part-*.jsonl.gz")):
+        with suppress(StoreError):  # a damaged shard is put aside when it is read
+            origin = origin_of_shard(path)
+            if origin is not None and origin.is_pull_request:
+                found.append(path)
+    return tuple(found)
 
 
 def check_all(entries: Entries) -> Verified:

@@ -76,6 +76,14 @@ class TrainerContract:
     wrong_options: ClassVar[Sequence[Mapping[str, Json]]] = ()
     """Options that `check` must refuse, one mapping a case."""
     learning_rate: ClassVar[float] = 1e-2
+    least_gain: ClassVar[float] = 0.1
+    """Nats a token by which the validation loss must fall; less for trainers with very few weights."""
+    start_tolerance: ClassVar[float] = 1e-4
+    """How far the loss at step 0 may be from the base model's, relative to it; more where training starts from another
+    form of the base model, a quantised one say."""
+    own_loop: ClassVar[bool] = True
+    """False where another program trains: its history is taken over as it is, there is no record of rows, and an
+    interrupted training starts anew."""
 
     @pytest.fixture(scope="class")
     @classmethod
@@ -139,11 +147,19 @@ class TrainerContract:
         """One training, shared by the tests that only look at it."""
         return train(recipe)
 
+    @pytest.fixture
+    def shared_loop(self) -> None:
+        """For tests of what only the loop of slmcheck promises."""
+        if not self.own_loop:
+            pytest.skip("another program trains, with a history of its own and no record of rows")
+
+    @pytest.mark.usefixtures("shared_loop")
     def test_step_zero_is_the_base_model(self, trained: Trained, base_model: Path) -> None:
         assert trained.points[0].step == 0
         expected = mean_nll(Checkpoint(kind="model", path=base_model, key=""), trained.job)
-        assert trained.points[0].validation_loss == pytest.approx(expected, rel=1e-4)
+        assert trained.points[0].validation_loss == pytest.approx(expected, rel=self.start_tolerance)
 
+    @pytest.mark.usefixtures("shared_loop")
     def test_history_has_every_update_and_every_evaluation(self, trained: Trained) -> None:
         updates = [point.step for point in trained.points if point.train_loss is not None]
         assert updates == list(range(1, UPDATES + 1))
@@ -156,8 +172,10 @@ class TrainerContract:
         assert {point.step for point in trained.logged} == {point.step for point in trained.points}
 
     def test_training_lowers_the_loss(self, trained: Trained) -> None:
-        assert min(trained.evaluations.values()) < trained.evaluations[0] - 0.1
+        first = trained.evaluations[min(trained.evaluations)]
+        assert min(trained.evaluations.values()) < first - (self.least_gain if self.own_loop else 0.0)
 
+    @pytest.mark.usefixtures("shared_loop")
     def test_the_record_of_rows_is_complete(self, trained: Trained) -> None:
         rows = trained.rows()
         assert rows["train_ids"].tolist() == [example.id for example in trained.job.train]
@@ -167,6 +185,7 @@ class TrainerContract:
         assert np.isfinite(rows["validation_nll"]).all()
         assert rows["validation_steps"].tolist() == list(trained.evaluations)
 
+    @pytest.mark.usefixtures("shared_loop")
     def test_the_record_of_rows_adds_up_to_the_validation_loss(self, trained: Trained) -> None:
         rows = trained.rows()
         losses = rows["validation_nll"].astype(np.float64).sum(axis=1) / rows["validation_tokens"].sum()
@@ -218,7 +237,8 @@ class TrainerContract:
         resumed = train(recipe, work=tmp_path)
         assert resumed.weights == trained.weights
         assert resumed.history == trained.history
-        assert_same_rows(resumed.rows(), trained.rows())
+        if self.own_loop:
+            assert_same_rows(resumed.rows(), trained.rows())
 
     def test_a_finished_training_is_not_trained_again(
         self, trained: Trained, train: Callable[..., Trained], recipe: Recipe, tmp_path: Path
@@ -230,6 +250,7 @@ class TrainerContract:
         assert again.weights == trained.weights
         assert again.history == trained.history
 
+    @pytest.mark.usefixtures("shared_loop")
     def test_early_stopping_keeps_the_best_weights(self, train: Callable[..., Trained], recipe: Recipe) -> None:
         # Validation rows with letters that training never teaches: sooner or later they get worse.
         others = tuple(replace(example, answer=" ~~~~") for example in examples(16, start=40))

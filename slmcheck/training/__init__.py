@@ -13,12 +13,14 @@ from slmcheck.training.launch import train_in_child
 from slmcheck.training.memory import MemoryEstimate, estimate_memory, estimate_of_recipe
 from slmcheck.training.options import NoOptions, loop_problems, read_options, recipe_error
 from slmcheck.training.precision import precision_note, training_dtype
+from slmcheck.training.prepared import BasePreparer, preparation_of, prepare_in_child
 from slmcheck.training.protocol import CACHE_VERSION, Trainer, TrainingJob
 from slmcheck.training.result import TrainingResult
 from slmcheck.training.supervised import supervised_loop
 
 __all__ = [
     "CACHE_VERSION",
+    "BasePreparer",
     "Finished",
     "HistoryFollower",
     "MemoryEstimate",
@@ -37,6 +39,8 @@ __all__ = [
     "loop_problems",
     "model_checkpoint",
     "precision_note",
+    "preparation_of",
+    "prepare_in_child",
     "read_history",
     "read_options",
     "recipe_error",

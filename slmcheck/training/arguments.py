@@ -15,6 +15,9 @@ from slmcheck.training.precision import training_dtype
 from slmcheck.training.protocol import TrainingJob
 from slmcheck.training.steps import UpdatePlan
 
+TENSORBOARD = "tensorboard"
+"""Folder of a run with its event files: `tensorboard --logdir` shows them."""
+
 
 def training_arguments(
     job: TrainingJob, plan: UpdatePlan, *, padded: bool, selects: bool, log_every: int
@@ -35,7 +38,7 @@ def training_arguments(
     dtype = training_dtype(recipe, job.device)
     reporters = [recipe.report_to] if recipe.report_to not in (None, "none") else []
     if "tensorboard" in reporters:
-        os.environ.setdefault("TENSORBOARD_LOGGING_DIR", str(job.output_dir.parent / "tensorboard"))
+        os.environ.setdefault("TENSORBOARD_LOGGING_DIR", str(job.output_dir / TENSORBOARD))
     return TrainingArguments(
         output_dir=str(job.checkpoints_dir),
         max_steps=plan.total_steps,

@@ -1,15 +1,16 @@
 """Tokenised rows, and the batches made of them.
 
-A leaf module: it imports torch at its top and is itself imported only by the loop.
+A leaf module: it imports torch and transformers at its top and is itself imported only by the loop.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
-from torch.utils.data import Dataset
+from torch.utils.data import Dataset, Sampler
+from transformers.trainer_pt_utils import get_length_grouped_indices
 
 from slmcheck.records import Json
 from slmcheck.training.token_rows import IGNORED, TokenRow
@@ -36,6 +37,30 @@ class TokenRows(Dataset[Feature]):  # type: ignore[misc]
 
     def __getitem__(self, index: int) -> Feature:
         return feature_of(self._rows[index])
+
+
+class ByLength(Sampler[int]):  # type: ignore[misc]
+    """Rows in random order, those of like length together; the order of an epoch depends on seed and epoch only.
+
+    transformers' own sampler draws from the global generator, so that a training that is resumed in a later epoch would
+    go on with another order.
+    """
+
+    def __init__(self, rows: TokenRows, *, batch_size: int, seed: int) -> None:
+        """Order `rows` for batches of `batch_size`."""
+        self._lengths = [len(rows[index]["input_ids"]) for index in range(len(rows))]  # type: ignore[arg-type]
+        self._batch_size, self._seed, self._epoch = batch_size, seed, 0
+
+    def set_epoch(self, epoch: int) -> None:
+        """Called before each epoch."""
+        self._epoch = epoch
+
+    def __len__(self) -> int:
+        return len(self._lengths)
+
+    def __iter__(self) -> Iterator[int]:
+        generator = torch.Generator().manual_seed(self._seed * 1_000_003 + self._epoch)
+        return iter(get_length_grouped_indices(self._lengths, self._batch_size, generator=generator))
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,9 @@ from slmcheck.storage import digest
 from slmcheck.training.protocol import TrainingJob
 
 ADAPTER_CONFIG = "adapter_config.json"
-UNDECISIVE = frozenset({"peft_version", "base_model_name_or_path", "revision"})
+QUANTIZATION = "quantization.json"
+"""How the base model of an adapter was quantised; written by `slmcheck.backends.quantized`."""
+UNDECISIVE = frozenset({"peft_version", "base_model_name_or_path", "revision", "tokenizer_name_or_path"})
 """Entries of adapter_config.json that change no answer: who wrote it and where the base model lay."""
 
 
@@ -42,11 +44,14 @@ def adapter_checkpoint(folder: Path, *, base_model: str, trust_remote_code: bool
     """
     check_weights(folder, "adapter_model")
     config = json.loads((folder / ADAPTER_CONFIG).read_text(encoding="utf-8"))
-    content: Json = {
+    content: dict[str, Json] = {
         "adapter": folder_identity(folder, sha256_of),
         "configuration": {name: value for name, value in config.items() if name not in UNDECISIVE},
         "base_model": _identity(base_model),
     }
+    quantized = folder / QUANTIZATION
+    if quantized.is_file():
+        content["quantization"] = json.loads(quantized.read_text(encoding="utf-8"))
     return Checkpoint(
         kind="adapter",
         path=folder,
@@ -67,6 +72,8 @@ def finish_adapter(folder: Path, job: TrainingJob) -> Checkpoint:
     (folder / "README.md").unlink(missing_ok=True)  # peft's template of a model card, with nothing filled in
     config = json.loads((folder / ADAPTER_CONFIG).read_text(encoding="utf-8"))
     config["base_model_name_or_path"] = job.recipe.base_model
+    if config.get("tokenizer_name_or_path") is not None:
+        config["tokenizer_name_or_path"] = job.recipe.base_model  # it read the text that a prompt started from
     if isinstance(config.get("target_modules"), list):
         config["target_modules"].sort()  # a set in peft, in another order each time
     (folder / ADAPTER_CONFIG).write_text(json.dumps(config, indent=2, sort_keys=True) + "\n", encoding="utf-8")

@@ -7,6 +7,7 @@ the user wrote must change, 75 the parent is gone.
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
 import threading
@@ -38,6 +39,7 @@ def _train(job_path: Path) -> None:
     from slmcheck.training.carry_out import carry_out
     from slmcheck.training.protocol import TrainingJob
 
+    logging.getLogger("bitsandbytes").setLevel(logging.ERROR)  # peft imports it, and it announces what it looked for
     job_file, work = jobs.read_job(job_path), job_path.parent
     carry_out(
         TrainingJob(
@@ -45,6 +47,7 @@ def _train(job_path: Path) -> None:
             train=jobs.read_examples(job_file.train),
             validation=jobs.read_examples(job_file.validation),
             base_model=job_file.base_model,
+            prepared_base=job_file.prepared_base,
             output_dir=work / jobs.PUBLISH,
             device=job_file.device,
             log_step=lambda point: None,
@@ -52,12 +55,16 @@ def _train(job_path: Path) -> None:
     )
 
 
-def _die_with_parent() -> None:
+def die_with_parent() -> None:
+    """Wait until the parent is gone; then end this process and what it started."""
+    from slmcheck.training.processes import end_group
+
     while os.read(_STANDARD_INPUT, 1024):  # gives nothing once the parent's end is closed, that is when it is gone
         pass
+    end_group()
     os._exit(PARENT_GONE)
 
 
 if __name__ == "__main__":
-    threading.Thread(target=_die_with_parent, daemon=True).start()
+    threading.Thread(target=die_with_parent, daemon=True).start()
     sys.exit(main(Path(sys.argv[1])))

@@ -22,7 +22,7 @@ from slmcheck.training.batches import (
     PaddedCollator,
     feature_of,
 )
-from slmcheck.training.label_loss import learned_tokens
+from slmcheck.training.label_loss import learned_tokens, learns_virtual_tokens
 from slmcheck.training.token_rows import TokenRow
 
 TOLERANCE = 1e-4
@@ -52,9 +52,15 @@ def choose_engine(model: nn.Module, rows: Sequence[TokenRow], *, pad_id: int, de
         pad_id: Token that fills padded batches.
         device: Where the model is.
     """
+    if learns_virtual_tokens(model):
+        return Engine("padded batches of rows of like length, behind virtual tokens", PaddedCollator(pad_id), True, 0.0)
     pair = _probe_rows(rows)
     own_attention = model.config._attn_implementation
-    tolerance = TOLERANCE if all(p.dtype == torch.float32 for p in model.parameters()) else HALF_TOLERANCE
+    tolerance = (
+        TOLERANCE
+        if all(p.dtype == torch.float32 for p in model.parameters() if p.is_floating_point())
+        else HALF_TOLERANCE
+    )
     padded = PaddedCollator(pad_id)
     alone = torch.cat([_nats(model, padded, [row], device) for row in pair])
     attention.register()

@@ -92,12 +92,13 @@ def non_finite_error(
     """
     before = f"Last finite loss {last[1]:.4g} at update {last[0]}" if last is not None else "No loss was finite before"
     warmup = "" if recipe.warmup_ratio or recipe.warmup_steps else ", warmup_ratio: 0.05"
-    half = ", bf16 instead of fp16" if recipe.fp16 else ""
+    clip = "" if 0.0 < recipe.max_grad_norm <= 1.0 else ", max_grad_norm: 1.0"  # 0 does not clip
+    half = ", bf16: true in place of fp16" if recipe.fp16 else ""
     return NonFiniteLossError(
         f"{recipe.name}: {what} became {value} at update {step}.\n"
         f"{before}; learning_rate {recipe.learning_rate:g}, max_grad_norm {recipe.max_grad_norm:g}.\n"
         "A loss must stay finite: nothing after this point can be used.\n"
-        f"In the recipe, try learning_rate: {recipe.learning_rate / 5:.2g}{warmup}, max_grad_norm: 1.0{half}."
+        f"In the recipe, try learning_rate: {recipe.learning_rate / 5:.2g}{warmup}{clip}{half}."
     )
 
 

@@ -27,6 +27,7 @@ class JobFile:
     train: Path
     """Examples, one JSON object a line."""
     validation: Path
+    prepared_base: Path | None = None
     version: int = 1
 
 
@@ -47,6 +48,7 @@ def write_job(
     *,
     base_model: str,
     device: DeviceClass,
+    prepared_base: Path | None = None,
 ) -> Path:
     """Write a job into its work folder; gives the file to start the process with."""
     job = JobFile(
@@ -55,6 +57,7 @@ def write_job(
         device=device,
         train=work / "train.jsonl",
         validation=work / "validation.jsonl",
+        prepared_base=prepared_base,
     )
     _write_examples(job.train, train)
     _write_examples(job.validation, validation)

@@ -9,6 +9,7 @@ over batches, so that its value depends on the batch size.
 from __future__ import annotations
 
 import inspect
+import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +18,7 @@ from typing import Any
 import torch
 from torch import nn
 from torch.nn import functional
+from torch.utils.data import Sampler
 from transformers import (
     EarlyStoppingCallback,
     Trainer,
@@ -26,14 +28,17 @@ from transformers import (
     TrainingArguments,
 )
 
+from slmcheck.backends.bottleneck import Bottlenecked, save_bottlenecks
 from slmcheck.errors import NonFiniteLossError
 from slmcheck.records import Recipe
-from slmcheck.training.batches import Batch
+from slmcheck.training.batches import Batch, ByLength, TokenRows
 from slmcheck.training.committed import commit, keep_only
+from slmcheck.training.custom_loss import CustomLoss, LossBatch
 from slmcheck.training.failures import non_finite_error
 from slmcheck.training.recorder import Recorder
 from slmcheck.training.rows import SplitRecord
 from slmcheck.training.token_rows import IGNORED
+from slmcheck.training.weights import load_weights
 
 
 @dataclass(frozen=True)
@@ -46,10 +51,12 @@ class LearnedTokens:
     """Shape (N,)."""
     row: torch.Tensor
     """Which row of the batch each stands in; shape (N,)."""
+    states: torch.Tensor | None = None
+    """Mean last hidden state of each row, of length 1; shape (rows, width), float32. None unless it was asked for."""
 
-    def nll(self, *, label_smoothing: float = 0.0) -> torch.Tensor:
+    def nll(self) -> torch.Tensor:
         """Negative log-likelihood in nats; shape (N,)."""
-        return functional.cross_entropy(self.logits, self.targets, reduction="none", label_smoothing=label_smoothing)
+        return functional.cross_entropy(self.logits, self.targets, reduction="none")
 
     def by_row(self, nll: torch.Tensor, rows: int) -> tuple[list[float], list[bool]]:
         """Summed nats of each row, and whether each of its tokens was the most likely one."""
@@ -59,17 +66,40 @@ class LearnedTokens:
         return nats.tolist(), (mistakes == 0).tolist()
 
 
-def learned_tokens(model: nn.Module, batch: Batch) -> LearnedTokens:
-    """Run the model and keep the logits of the learned tokens only."""
+def learned_tokens(model: nn.Module, batch: Batch, *, with_states: bool = False) -> LearnedTokens:
+    """Run the model and keep the logits of the learned tokens only; with the states of the rows where asked."""
     labels, row = batch["labels"], batch["row"]
     inputs = {name: value for name, value in batch.items() if name not in ("labels", "row", "example", "weight")}
     learned = labels[:, 1:] != IGNORED
-    if labels.shape[0] == 1 and _keeps_positions(model):
+    more = {"output_hidden_states": True} if with_states else {}
+    if labels.shape[0] == 1 and _keeps_positions(model) and not learns_virtual_tokens(model):
         at = learned[0].nonzero().flatten()
-        logits = model(**inputs, use_cache=False, logits_to_keep=at).logits[0]
+        output = model(**inputs, use_cache=False, logits_to_keep=at, **more)
+        logits = output.logits[0]
     else:
-        logits = model(**inputs, use_cache=False).logits[:, :-1][learned]
-    return LearnedTokens(logits.float(), labels[:, 1:][learned], row[:, 1:][learned])
+        output = model(**inputs, use_cache=False, **more)
+        logits = output.logits[:, -labels.shape[1] : -1][learned]  # virtual tokens stand before the text
+    states = _states(output.hidden_states[-1][:, -labels.shape[1] :], batch) if with_states else None
+    return LearnedTokens(logits.float(), labels[:, 1:][learned], row[:, 1:][learned], states)
+
+
+def _states(hidden: torch.Tensor, batch: Batch) -> torch.Tensor:
+    """The mean state of each row over its prompt, of all its tokens where it has none; of length 1."""
+    rows, mask = len(batch["example"]), batch.get("attention_mask")
+    attended = torch.ones_like(batch["row"], dtype=torch.bool) if mask is None else mask.bool()
+    prompt = attended & (batch["labels"] == IGNORED)
+    row, count = batch["row"], torch.zeros(rows, device=hidden.device)
+    # The first token of a row is never learned, so a row whose tokens are all learned has one token of "prompt".
+    has_prompt = count.index_add(0, row[prompt], torch.ones_like(row[prompt], dtype=torch.float32)) > 1
+    read = attended & (prompt | ~has_prompt[row])
+    sums = torch.zeros(rows, hidden.shape[-1], device=hidden.device).index_add(0, row[read], hidden[read].float())
+    return functional.normalize(sums, dim=-1)
+
+
+def learns_virtual_tokens(model: nn.Module) -> bool:
+    """Whether an adapter stands before each text as virtual tokens, which takes padded batches."""
+    config = getattr(model, "active_peft_config", None)
+    return bool(config is not None and config.is_prompt_learning)
 
 
 def _keeps_positions(model: nn.Module) -> bool:
@@ -129,19 +159,43 @@ class LabelLossTrainer(Trainer):  # type: ignore[misc]
         validation: EvaluatedRows | None,
         subset: EvaluatedRows | None,
         recipe: Recipe,
+        loss: CustomLoss | None = None,
+        classes: Sequence[int] = (),
+        by_length: bool = False,
         **arguments: Any,
     ) -> None:
-        """A trainer of transformers with the rows that an evaluation reads."""
+        """A trainer of transformers with the rows that an evaluation reads.
+
+        `loss` is one of the user's own, `classes` the class of each training example, by its number;
+        `by_length` puts rows of like length together.
+        """
         super().__init__(**arguments)
         self._recorder = recorder
         self._validation, self._subset = validation, subset
         self._recipe = recipe
+        size = recipe.per_device_train_batch_size * recipe.gradient_accumulation_steps
+        rows = arguments["train_dataset"]
+        self._order = ByLength(rows, batch_size=size, seed=recipe.seed) if by_length else None
+        self._loss, self._classes = loss, torch.tensor(classes, dtype=torch.int64)
+
+    def _get_train_sampler(self, train_dataset: TokenRows | None = None) -> Sampler[int] | None:
+        if self._order is None:
+            found: Sampler[int] | None = super()._get_train_sampler(train_dataset)
+            return found
+        return self._order
+
+    @property
+    def mixes_rows(self) -> bool:
+        """Whether the loss looks at several rows at once, so that micro-batches are no sum of rows."""
+        return self._loss is not None and self._loss.wants_states
 
     def get_batch_samples(
         self, epoch_iterator: Iterator[Batch], num_batches: int, device: torch.device
     ) -> tuple[list[Batch], torch.Tensor | int | None]:
         """The micro-batches of one update and the summed weight of their learned tokens."""
+        began = time.monotonic()
         batches, _ = super().get_batch_samples(epoch_iterator, num_batches, device)
+        self._recorder.waited_seconds += time.monotonic() - began
         return batches, sum((_token_weights(batch).sum() for batch in batches), torch.zeros(())).to(device)
 
     def compute_loss(
@@ -152,17 +206,25 @@ class LabelLossTrainer(Trainer):  # type: ignore[misc]
         num_items_in_batch: torch.Tensor | int | None = None,
     ) -> torch.Tensor:
         """This micro-batch's part of the update's loss in nats per learned token; notes what was seen of its rows."""
-        learned = learned_tokens(model, inputs)
+        learned = learned_tokens(model, inputs, with_states=self.mixes_rows)
         weight, example = inputs["weight"], inputs["example"]
-        nll = learned.nll()
-        smoothing = self._recipe.label_smoothing
-        terms = learned.nll(label_smoothing=smoothing) if smoothing else nll
-        weights = weight[learned.row]
-        loss = (terms * weights).sum() / (weights.sum() if num_items_in_batch is None else num_items_in_batch)
+        whole = weight[learned.row].sum() if num_items_in_batch is None else num_items_in_batch
+        batch = LossBatch(
+            logits=learned.logits,
+            targets=learned.targets,
+            row=learned.row,
+            weights=weight,
+            classes=self._classes.to(example.device)[example] if len(self._classes) else torch.full_like(example, -1),
+            normaliser=torch.as_tensor(whole, device=weight.device),
+            label_smoothing=self._recipe.label_smoothing,
+            states=learned.states,
+        )
+        loss = batch.cross_entropy() if self._loss is None else self._loss(batch)
         if not torch.isfinite(loss):
-            raise self._not_finite("the loss", loss.item(), self.state.global_step + 1)
+            what = "the loss" if self._loss is None else f"loss '{self._loss.name}'"
+            raise self._not_finite(what, loss.item(), self.state.global_step + 1)
         if self.is_in_train:
-            self._note_rows(learned, nll, inputs, example)
+            self._note_rows(learned, learned.nll(), inputs, example)
         return loss
 
     def prepared(self, batch: Batch) -> Batch:
@@ -244,6 +306,18 @@ class LabelLossTrainer(Trainer):  # type: ignore[misc]
                 gradient_norm=logs.get("grad_norm"),
             )
         super().log(logs, start_time)
+
+    def _save(self, output_dir: str | None = None, state_dict: dict[str, torch.Tensor] | None = None) -> None:
+        if isinstance(self.model, Bottlenecked):  # of this model transformers would write the base model too
+            save_bottlenecks(self.model, Path(output_dir or self.args.output_dir))
+        else:
+            super()._save(output_dir, state_dict)
+
+    def _load_from_checkpoint(self, resume_from_checkpoint: str, model: nn.Module | None = None) -> None:
+        if isinstance(self.model, Bottlenecked):
+            load_weights(self.model, Path(resume_from_checkpoint))
+        else:
+            super()._load_from_checkpoint(resume_from_checkpoint, model)
 
     def _save_checkpoint(self, model: nn.Module, trial: object) -> None:
         """Save, commit, and only then delete what is neither the best nor the newest."""

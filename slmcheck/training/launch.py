@@ -36,6 +36,7 @@ def train_in_child(
     *,
     base_model: str,
     device: DeviceClass = "cpu",
+    prepared_base: Path | None = None,
     on_progress: OnProgress | None = None,
 ) -> TrainingResult:
     """Carry out a recipe in a child process; an earlier attempt in the same work folder is resumed.
@@ -47,6 +48,7 @@ def train_in_child(
         work: The work folder; afterwards `work/publish/` holds what is kept.
         base_model: Folder of the base model, or hub id with `@revision`.
         device: Where to train.
+        prepared_base: The form of the base model that `prepare_in_child` made, for trainers that train from one.
         on_progress: Called with each update and evaluation as it is noticed.
 
     Raises:
@@ -73,18 +75,40 @@ def train_in_child(
         )
         return read_result(publish, work / jobs.OUTCOME)
     try:
-        job = jobs.write_job(work, recipe, train, validation, base_model=base_model, device=device)
+        job = jobs.write_job(
+            work, recipe, train, validation, base_model=base_model, device=device, prepared_base=prepared_base
+        )
     except OSError as error:
         if error.errno != errno.ENOSPC:
             raise
         raise disk_full_error(recipe, work) from error
-    kills_before = memory_kills()
+    run_child(job, recipe, device, base_model=base_model, result=work / jobs.OUTCOME, on_progress=on_progress)
+    return read_result(publish, work / jobs.OUTCOME)
+
+
+def run_child(
+    job: Path,
+    recipe: Recipe,
+    device: DeviceClass,
+    *,
+    base_model: str,
+    result: Path,
+    module: str = "slmcheck.training.child",
+    on_progress: OnProgress | None = None,
+) -> None:
+    """Carry out a job file in a child process until `result` is there.
+
+    Raises:
+        SlmcheckError: If the process ended without it, as of `train_in_child`.
+    """
+    work = job.parent
+    publish, kills_before = work / jobs.PUBLISH, memory_kills()
     with (publish / jobs.LOG).open("ab") as log:
         log_start = log.tell()
-        child = _start(job, log, recipe, device)
+        child = _start(job, log, recipe, device, module)
     timed_out = _wait(child, HistoryFollower(publish / FILE_NAME), on_progress, recipe.timeout_minutes * 60.0)
-    if child.returncode == 0 and (work / jobs.OUTCOME).exists():
-        return read_result(publish, work / jobs.OUTCOME)
+    if child.returncode == 0 and result.exists():
+        return
     end = ChildEnd(
         recipe=recipe,
         work=work,
@@ -94,7 +118,10 @@ def train_in_child(
         killed_for_memory=memory_kills() > kills_before,
         log_start=log_start,
     )
-    raise error_of(end)
+    error = error_of(end)
+    # A process that was killed could not say it itself; a later diagnosis reads it here.
+    jobs.write_failure(work, jobs.Failure(error=type(error).__name__, message=str(error)))
+    raise error
 
 
 def child_environment(recipe: Recipe, device: DeviceClass) -> dict[str, str]:
@@ -115,9 +142,9 @@ def child_environment(recipe: Recipe, device: DeviceClass) -> dict[str, str]:
     return found
 
 
-def _start(job: Path, log: IO[bytes], recipe: Recipe, device: DeviceClass) -> subprocess.Popen[bytes]:
+def _start(job: Path, log: IO[bytes], recipe: Recipe, device: DeviceClass, module: str) -> subprocess.Popen[bytes]:
     return subprocess.Popen(
-        [sys.executable, "-P", "-m", "slmcheck.training.child", str(job)],
+        [sys.executable, "-P", "-m", module, str(job)],
         stdin=subprocess.PIPE,
         stdout=log,
         stderr=subprocess.STDOUT,
@@ -146,7 +173,7 @@ def _wait(
 
 
 def _end(child: subprocess.Popen[bytes]) -> None:
-    """End the child and what it started: SIGTERM, and SIGKILL to what is left after the grace time."""
+    """End the child and what it started: SIGTERM, and SIGKILL to what is left, after the grace time for the child."""
     if child.poll() is None:
         _signal(child, signal.SIGTERM)
         try:
@@ -154,6 +181,7 @@ def _end(child: subprocess.Popen[bytes]) -> None:
         except subprocess.TimeoutExpired:
             _signal(child, signal.SIGKILL)
             child.wait()
+    _signal(child, signal.SIGKILL)  # programs that it started and left behind
     if child.stdin is not None:
         child.stdin.close()
 

@@ -33,6 +33,20 @@ def torch_device(job: TrainingJob) -> torch.device:
     return torch.device(job.device)
 
 
+def prepare_process(job: TrainingJob) -> torch.device:
+    """Set threads and seed every generator, as adapters draw their weights; gives the device.
+
+    Raises:
+        TrainingError: If the device is not there.
+    """
+    device = torch_device(job)
+    torch.set_num_threads(job.recipe.threads)
+    set_seed(job.recipe.seed)
+    if job.device == "cuda":
+        torch.use_deterministic_algorithms(True, warn_only=True)
+    return device
+
+
 def load_base_model(job: TrainingJob, *, frozen: bool) -> tuple[PreTrainedModel, TextTokenizer]:
     """The base model on its device and its tokenizer; seeds every generator first, as adapters draw their weights.
 
@@ -45,11 +59,7 @@ def load_base_model(job: TrainingJob, *, frozen: bool) -> tuple[PreTrainedModel,
         CheckpointError: If the weights are missing, damaged or pickled.
         TrainingError: If the device is not there.
     """
-    device = torch_device(job)
-    torch.set_num_threads(job.recipe.threads)
-    set_seed(job.recipe.seed)
-    if job.device == "cuda":
-        torch.use_deterministic_algorithms(True, warn_only=True)
+    device = prepare_process(job)
     half = frozen and training_dtype(job.recipe, job.device) == "bfloat16"
     with quiet_libraries():
         model = load_base(job.base_model, torch.bfloat16 if half else torch.float32, job.recipe.trust_remote_code)

@@ -17,6 +17,7 @@ from slmcheck.records import Json, Recipe
 IMPORTS_BYTES = 510 * 2**20
 """Resident size of a process that has imported torch, transformers and peft."""
 _WEIGHT = 4
+_QUANTIZED = 0.52  # four bits, and the scales of blocks of 64 weights
 _TRAINED = 12  # gradient and two moments of Adam
 _HIDDEN = 22
 _INTERMEDIATE = 4
@@ -46,7 +47,7 @@ class MemoryEstimate:
     activations_bytes: int
     logits_bytes: int
     factor: float
-    """How much more should be free, to be safe: 1.25, with checkpointed activations 1.5."""
+    """How much more should be free, to be safe: 1.25, with checkpointed activations or a quantised base 1.5."""
 
     @property
     def total_bytes(self) -> int:
@@ -62,7 +63,13 @@ class MemoryEstimate:
 
 
 def estimate_memory(
-    shape: ModelShape, *, trained: int, batch_tokens: int, learned_tokens: int, checkpointing: bool
+    shape: ModelShape,
+    *,
+    trained: int,
+    batch_tokens: int,
+    learned_tokens: int,
+    checkpointing: bool,
+    quantized: bool = False,
 ) -> MemoryEstimate:
     """Memory of training in float32.
 
@@ -72,18 +79,23 @@ def estimate_memory(
         batch_tokens: Tokens of one micro-batch.
         learned_tokens: Learned tokens of one micro-batch.
         checkpointing: Whether activations are computed again instead of kept.
+        quantized: Whether the linear layers of the base model are held in four bits.
     """
+    embeddings = shape.vocabulary * shape.hidden
+    weights = _WEIGHT * shape.parameters
+    if quantized:
+        weights = round(_QUANTIZED * (shape.parameters - embeddings) + _WEIGHT * embeddings)
     a_layer = _HIDDEN * shape.hidden + _INTERMEDIATE * shape.intermediate
     activations = shape.layers * a_layer
     if checkpointing:
         activations = shape.layers * shape.hidden + a_layer
     return MemoryEstimate(
         imports_bytes=IMPORTS_BYTES,
-        weights_bytes=_WEIGHT * shape.parameters,
+        weights_bytes=weights,
         optimizer_bytes=_TRAINED * trained,
         activations_bytes=4 * batch_tokens * activations,
         logits_bytes=_LOGIT * learned_tokens * shape.vocabulary,
-        factor=1.5 if checkpointing else 1.25,
+        factor=1.5 if checkpointing or quantized else 1.25,
     )
 
 
@@ -105,6 +117,7 @@ def estimate_of_recipe(recipe: Recipe, base_model: str) -> MemoryEstimate | None
         batch_tokens=rows * length,
         learned_tokens=rows * _learned_of_row(recipe, length),
         checkpointing=recipe.gradient_checkpointing,
+        quantized=recipe.trainer == "qlora",
     )
 
 
@@ -136,7 +149,10 @@ def _learned_of_row(recipe: Recipe, length: int) -> int:
 def _trained_weights(recipe: Recipe, shape: ModelShape) -> int:
     if recipe.trainer == "full":
         return shape.parameters
-    rank = recipe.options.get("r", 16)
+    if recipe.trainer == "adapters" and recipe.options.get("method", "bottleneck") == "bottleneck":
+        return shape.layers * 2 * 2 * shape.hidden * max(8, shape.hidden // 16)
+    block = recipe.options.get("peft")
+    rank = recipe.options.get("r", block.get("r", 16) if isinstance(block, Mapping) else 16)
     rank = rank if isinstance(rank, int) else 16
     # all-linear: four maps hidden <-> hidden and three hidden <-> intermediate a layer
     return shape.layers * rank * (4 * 2 * shape.hidden + 3 * (shape.hidden + shape.intermediate))

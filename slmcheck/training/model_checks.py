@@ -18,7 +18,7 @@ from torch import nn
 from slmcheck.errors import CheckpointError
 from slmcheck.records import Finding
 from slmcheck.training.batches import Batch
-from slmcheck.training.label_loss import learned_tokens
+from slmcheck.training.label_loss import learned_tokens, learns_virtual_tokens
 
 PROBE_ROWS = 8
 PASSES = 30
@@ -48,6 +48,8 @@ class Probe:
     loss: Callable[[Sequence[Batch]], Iterator[torch.Tensor]]
     """The loss terms of one update over micro-batches, one a micro-batch, as the training computes them."""
     learning_rate: float
+    mixes_rows: bool = False
+    """Whether the loss looks at several rows at once: then rows one by one are another loss by its nature."""
 
     @property
     def trained(self) -> list[tuple[str, nn.Parameter]]:
@@ -57,7 +59,8 @@ class Probe:
     @property
     def least_cosine(self) -> float:
         """How alike two gradients of the same rows must be."""
-        full = all(weight.dtype == torch.float32 for weight in self.model.parameters())
+        numbers = (weight for weight in self.model.parameters() if weight.is_floating_point())  # not four-bit codes
+        full = all(weight.dtype == torch.float32 for weight in numbers)
         return LEAST_COSINE if full else LEAST_COSINE_HALF
 
 
@@ -75,7 +78,7 @@ def check_before(probe: Probe) -> tuple[Finding, ...]:
             _layers_adapted(probe),
             _same_in_evaluation(probe),
             _evaluation_harmless(probe),
-            _accumulation_equal(probe),
+            None if probe.mixes_rows else _accumulation_equal(probe),
             *_gradients_and_updates(probe),
         )
     return tuple(finding for finding in found if finding is not None)
@@ -183,7 +186,7 @@ def _all_tokens(model: nn.Module, batch: Batch) -> torch.Tensor:
 
 
 def _layers_adapted(probe: Probe) -> Finding | None:
-    if not hasattr(probe.model, "peft_config"):
+    if not hasattr(probe.model, "peft_config") or learns_virtual_tokens(probe.model):
         return None
     from peft.tuners.tuners_utils import BaseTunerLayer
 
@@ -203,7 +206,7 @@ def _layers_adapted(probe: Probe) -> Finding | None:
         summary=f"The adapter sits on {len(adapted)} of {len(adapted) + len(plain)} linear layers.",
         evidence=tuple(adapted[:3]),
         remedy="Use target_modules: all-linear unless fewer layers are meant.",
-        recipe_patch={"options": {"target_modules": "all-linear"}},
+        recipe_patch={"options.target_modules": "all-linear"},
     )
 
 
@@ -226,28 +229,48 @@ def _evaluation_harmless(probe: Probe) -> Finding | None:
     before = _gradient(probe, [probe.together])
     with torch.no_grad(), _mode(probe.model, training=False):
         learned_tokens(probe.model, probe.together)
-    cosine = _cosine(before, _gradient(probe, [probe.together]))
-    if cosine > probe.least_cosine:
-        return None
-    return Finding(
+    return _gradients_differ(
+        probe,
+        before,
+        _gradient(probe, [probe.together]),
         cause="evaluation-changes-training",
-        severity="problem",
         summary="After an evaluation the gradients of the same rows are others.",
-        evidence=(f"Cosine of the gradients before and after {cosine:.3f} (expected above {probe.least_cosine}).",),
+        compared="the gradients before and after",
         remedy="A library changes the weights while evaluating (packing of quantised layers, say): turn that off.",
     )
 
 
 def _accumulation_equal(probe: Probe) -> Finding | None:
-    cosine = _cosine(_gradient(probe, [probe.together]), _gradient(probe, probe.apart))
+    return _gradients_differ(
+        probe,
+        _gradient(probe, [probe.together]),
+        _gradient(probe, probe.apart),
+        cause="accumulation-changes-gradient",
+        summary=f"{len(probe.apart)} rows give another gradient one by one than together.",
+        compared="the two gradients",
+        remedy="The loss is averaged twice: divide by the tokens of the whole accumulated batch.",
+    )
+
+
+def _gradients_differ(
+    probe: Probe,
+    first: torch.Tensor,
+    second: torch.Tensor,
+    *,
+    cause: str,
+    summary: str,
+    compared: str,
+    remedy: str,
+) -> Finding | None:
+    cosine = _cosine(first, second)
     if cosine > probe.least_cosine:
         return None
     return Finding(
-        cause="accumulation-changes-gradient",
+        cause=cause,
         severity="problem",
-        summary=f"{len(probe.apart)} rows give another gradient one by one than together.",
-        evidence=(f"Cosine of the two gradients {cosine:.3f} (expected above {probe.least_cosine}).",),
-        remedy="The loss is averaged twice: divide by the tokens of the whole accumulated batch.",
+        summary=summary,
+        evidence=(f"Cosine of {compared} {cosine:.3f} (expected above {probe.least_cosine}).",),
+        remedy=remedy,
     )
 
 

@@ -12,6 +12,7 @@ from slmcheck.errors import RecipeError
 from slmcheck.recipes.documents import node_of
 from slmcheck.recipes.structure import StructureReader
 from slmcheck.records import Recipe
+from slmcheck.training.losses import loss_problems
 
 Options = TypeVar("Options")
 
@@ -51,8 +52,13 @@ def read_options(kind: type[Options], recipe: Recipe) -> Options:
     return cast("Options", options)
 
 
-def loop_problems(recipe: Recipe) -> list[str]:
-    """What the shared loop cannot carry out of `recipe`, one sentence each; field ranges are checked elsewhere."""
+def loop_problems(recipe: Recipe, *, optimizers: Sequence[str] = OPTIMIZERS) -> list[str]:
+    """What the shared loop cannot carry out of `recipe`, one sentence each; field ranges are checked elsewhere.
+
+    Args:
+        recipe: The recipe.
+        optimizers: What its trainer takes for `optim`.
+    """
     problems = []
     if recipe.task == "sequence_classification":
         problems.append(
@@ -61,10 +67,9 @@ def loop_problems(recipe: Recipe) -> list[str]:
         )
     if recipe.lr_scheduler_type not in SCHEDULERS:
         problems.append(_unknown("lr_scheduler_type", recipe.lr_scheduler_type, SCHEDULERS))
-    if recipe.optim not in OPTIMIZERS:
-        problems.append(_unknown("optim", recipe.optim, OPTIMIZERS))
-    if recipe.loss is not None:
-        problems.append(f"loss is '{recipe.loss}'; trainer '{recipe.trainer}' learns by cross-entropy only, remove it")
+    if recipe.optim not in optimizers:
+        problems.append(_unknown("optim", recipe.optim, optimizers))
+    problems += loss_problems(recipe)
     reporter = recipe.report_to or "none"
     if reporter not in ("none", *REPORTERS):
         problems.append(_unknown("report_to", reporter, ("none", *REPORTERS)))

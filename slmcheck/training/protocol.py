@@ -30,6 +30,8 @@ class TrainingJob:
     device: DeviceClass
     log_step: Callable[[HistoryPoint], None]
     """Called after each logged update and each evaluation; an exception from it ends the training."""
+    prepared_base: Path | None = None
+    """The form of the base model that the trainer prepared before, where it prepares one (`BasePreparer`)."""
 
     @property
     def checkpoints_dir(self) -> Path:

@@ -11,7 +11,7 @@ from slmcheck.records import Finding, HistoryPoint, Json, to_json
 from slmcheck.training import history, rows
 from slmcheck.training.committed import Finished, write_durably
 from slmcheck.training.history import HistoryWriter
-from slmcheck.training.resources import Clock, peak_memory_bytes, resident_bytes
+from slmcheck.training.resources import Clock, GpuUse, peak_memory_bytes, resident_bytes
 from slmcheck.training.rows import RowRecord
 
 STATE_NAME = "slmcheck_state.json"
@@ -28,6 +28,8 @@ class Spent:
     tokens: int = 0
     peak_memory_bytes: int = 0
     peak_gpu_memory_bytes: int = 0
+    waited_seconds: float = 0.0
+    """Time in which updates waited for their rows."""
 
 
 class Recorder:
@@ -40,6 +42,7 @@ class Recorder:
         log_step: Callable[[HistoryPoint], None],
         *,
         peak_gpu: Callable[[], int],
+        gpu: Callable[[], GpuUse | None] = lambda: None,
         resume_from: Path | None,
     ) -> None:
         """Open the files.
@@ -49,11 +52,12 @@ class Recorder:
             record: The record of rows, empty.
             log_step: Called with each point after it is written.
             peak_gpu: Gives the peak memory of the GPU in bytes, 0 without one.
+            gpu: Gives what the GPU does now, None without one.
             resume_from: The checkpoint at which training goes on.
         """
         self.record = record
         self._rows_path = output_dir / rows.FILE_NAME
-        self._log_step, self._peak_gpu = log_step, peak_gpu
+        self._log_step, self._peak_gpu, self._gpu = log_step, peak_gpu, gpu
         before, step = Spent(), None
         if resume_from is not None:
             saved = json.loads((resume_from / STATE_NAME).read_text(encoding="utf-8"))
@@ -62,6 +66,7 @@ class Recorder:
         self._before = before
         self._clock = Clock(seconds_before=before.seconds, cpu_seconds_before=before.cpu_seconds)
         self.tokens = before.tokens
+        self.waited_seconds = before.waited_seconds
         self._writer = HistoryWriter(output_dir / history.FILE_NAME, keep_until=step)
         self._noted = 0.0
 
@@ -119,6 +124,7 @@ class Recorder:
             seconds=self._clock.seconds(),
             cpu_seconds=self._clock.cpu_seconds(),
             tokens=self.tokens,
+            waited_seconds=self.waited_seconds,
             peak_memory_bytes=max(self._before.peak_memory_bytes, peak_memory_bytes() or 0),
             peak_gpu_memory_bytes=max(self._before.peak_gpu_memory_bytes, self._peak_gpu()),
         )
@@ -134,13 +140,15 @@ class Recorder:
         self._writer.close()
 
     def _note_resources(self, step: int) -> None:
-        spent = self.spent()
+        spent, gpu = self.spent(), self._gpu()
         self._writer.write(
             "resources",
             {
                 "step": step,
                 **asdict(spent),
                 "resident_bytes": resident_bytes(),
+                "gpu_utilisation": None if gpu is None else gpu.utilisation,
+                "gpu_bytes": None if gpu is None else gpu.allocated_bytes,
                 "tokens_per_second": spent.tokens / spent.seconds if spent.seconds else None,
                 "tokens_per_cpu_second": spent.tokens / spent.cpu_seconds if spent.cpu_seconds else None,
             },

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 _STATUS = Path("/proc/self/status")
@@ -19,6 +21,38 @@ def peak_memory_bytes() -> int | None:
 def resident_bytes() -> int | None:
     """The resident size of this process now."""
     return _status_bytes("VmRSS")
+
+
+@dataclass(frozen=True, kw_only=True)
+class GpuUse:
+    """What a GPU does at a moment."""
+
+    utilisation: float | None
+    """Share of the last second in which it was busy, from 0 to 1; None without nvidia-ml-py."""
+    allocated_bytes: int
+
+
+def gpu_reader(device: str) -> Callable[[], GpuUse | None]:
+    """Gives what the GPU of this process does; nothing on other devices."""
+    if device != "cuda":
+        return lambda: None
+    import torch
+
+    utilisation = _utilisation_reader()
+    return lambda: GpuUse(utilisation=utilisation(), allocated_bytes=int(torch.cuda.memory_allocated()))
+
+
+def _utilisation_reader() -> Callable[[], float | None]:
+    try:
+        import pynvml
+    except ImportError:
+        return lambda: None
+    import torch
+
+    pynvml.nvmlInit()
+    # The numbering of NVML knows nothing of CUDA_VISIBLE_DEVICES; the identity of the device does.
+    handle = pynvml.nvmlDeviceGetHandleByUUID(f"GPU-{torch.cuda.get_device_properties(0).uuid}")
+    return lambda: float(pynvml.nvmlDeviceGetUtilizationRates(handle).gpu) / 100.0
 
 
 class Clock:

@@ -14,6 +14,7 @@ from slmcheck.records import (
     HistoryPoint,
     Json,
     Resources,
+    UsagePoint,
     from_json,
     to_json,
 )
@@ -35,6 +36,7 @@ class TrainingResult:
     last_step: int | None = None
     stopped_early: bool = False
     resources: Resources = field(default_factory=Resources)
+    usage: tuple[UsagePoint, ...] = ()
     engine: str = ""
     notes: tuple[str, ...] = ()
     findings: tuple[Finding, ...] = ()
@@ -76,6 +78,7 @@ def read_result(directory: Path, outcome_path: Path) -> TrainingResult:
         last_step=_whole(end, "last_step"),
         stopped_early=bool(end.get("stopped_early", False)),
         resources=_resources(start, last.get("resources", {})),
+        usage=usage_of(events),
         engine=str(start.get("engine", "")),
         notes=(*(str(event["text"]) for event in events if event["kind"] == "note"), *_selection_notes(events, end)),
         findings=tuple(from_json(Finding, event["finding"]) for event in events if event["kind"] == "finding"),
@@ -96,6 +99,7 @@ def _resources(start: Mapping[str, Json], spent: Mapping[str, Json]) -> Resource
     return Resources(
         seconds=_number(spent, "seconds"),
         cpu_seconds=_number(spent, "cpu_seconds"),
+        waited_seconds=_number(spent, "waited_seconds"),
         tokens=_whole(spent, "tokens"),
         tokens_per_second=_number(spent, "tokens_per_second"),
         peak_memory_bytes=_whole(spent, "peak_memory_bytes"),
@@ -103,6 +107,31 @@ def _resources(start: Mapping[str, Json], spent: Mapping[str, Json]) -> Resource
         trained_parameters=_whole(start, "trained_parameters"),
         total_parameters=_whole(start, "total_parameters"),
     )
+
+
+def usage_of(events: Sequence[Mapping[str, Json]]) -> tuple[UsagePoint, ...]:
+    """What a training took from one note of its resources to the next."""
+    found, before = list[UsagePoint](), (0.0, 0.0, 0)
+    for event in events:
+        if event["kind"] != "resources":
+            continue
+        now = (_number(event, "seconds") or 0.0, _number(event, "cpu_seconds") or 0.0, _whole(event, "tokens") or 0)
+        passed = now[0] - before[0]
+        if passed <= 0.0:
+            continue
+        found.append(
+            UsagePoint(
+                step=_whole(event, "step") or 0,
+                seconds=now[0],
+                tokens_per_second=(now[2] - before[2]) / passed,
+                cpu_cores=(now[1] - before[1]) / passed,
+                resident_bytes=_whole(event, "resident_bytes"),
+                gpu_utilisation=_number(event, "gpu_utilisation"),
+                gpu_bytes=_whole(event, "gpu_bytes"),
+            )
+        )
+        before = now
+    return tuple(found)
 
 
 def _number(event: Mapping[str, Json], name: str) -> float | None:

@@ -6,6 +6,7 @@ Light by itself; torch and transformers are imported when the loop starts.
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,13 +17,17 @@ from slmcheck.training.job_rows import JobRows, rows_of, updates_of
 from slmcheck.training.precision import training_dtype
 from slmcheck.training.protocol import TrainingJob
 from slmcheck.training.recorder import Recorder
+from slmcheck.training.resources import gpu_reader
 from slmcheck.training.steps import UpdatePlan
 
 if TYPE_CHECKING:
+    from torch import Tensor
     from transformers import PreTrainedModel
 
 
-def supervised_loop(model: PreTrainedModel, tokenizer: object, job: TrainingJob) -> Finished:
+def supervised_loop(
+    model: PreTrainedModel, tokenizer: object, job: TrainingJob, *, notes: Sequence[str] = ()
+) -> Finished:
     """Train `model` on the rows of a job; afterwards it holds the best weights.
 
     Resumes from the newest committed checkpoint of an earlier attempt; an attempt that had finished is not trained
@@ -32,6 +37,7 @@ def supervised_loop(model: PreTrainedModel, tokenizer: object, job: TrainingJob)
         model: On its device; the weights that require a gradient are trained.
         tokenizer: Of the base model: a TextTokenizer, or a fast tokenizer of transformers.
         job: The job.
+        notes: What the trainer has to say of this training; the result carries it on.
 
     Returns:
         How training ended.
@@ -50,10 +56,17 @@ def supervised_loop(model: PreTrainedModel, tokenizer: object, job: TrainingJob)
     job.output_dir.mkdir(parents=True, exist_ok=True)
     job.checkpoints_dir.mkdir(parents=True, exist_ok=True)
     resume_from = newest_committed(job.checkpoints_dir)
-    recorder = Recorder(job.output_dir, rows.record, job.log_step, peak_gpu=peak_gpu(job), resume_from=resume_from)
+    recorder = Recorder(
+        job.output_dir,
+        rows.record,
+        job.log_step,
+        peak_gpu=peak_gpu(job),
+        gpu=gpu_reader(job.device),
+        resume_from=resume_from,
+    )
     try:
         with quiet_libraries():
-            return _loop(model, view, job, rows, recorder, resume_from)
+            return _loop(model, view, job, rows, recorder, resume_from, notes)
     finally:
         recorder.close()
 
@@ -65,6 +78,7 @@ def _loop(
     rows: JobRows,
     recorder: Recorder,
     resume_from: Path | None,
+    notes: Sequence[str],
 ) -> Finished:
     from slmcheck.training.engine import choose_engine
     from slmcheck.training.model_checks import refuse_unknown_tokens
@@ -79,6 +93,8 @@ def _loop(
     if finished is None:
         if resume_from is None:
             recorder.start(_about(job, rows, engine.name, plan, model))
+            for note in notes:
+                recorder.note(note)
             tokens = tokenizer.backend.get_vocab_size()
             record_checks_before(trainer, job, rows, engine, recorder, tokens)
             trainer.measure()
@@ -106,8 +122,13 @@ def _about(job: TrainingJob, rows: JobRows, engine: str, plan: UpdatePlan, model
         "validation_rows": len(rows.validation),
         "subset_rows": len(rows.subset),
         "trained_parameters": sum(weight.numel() for weight in model.parameters() if weight.requires_grad),
-        "total_parameters": sum(weight.numel() for weight in model.parameters()),
+        "total_parameters": sum(_count(weight) for weight in model.parameters()),
     }
+
+
+def _count(weight: Tensor) -> int:
+    """How many numbers a tensor stands for: two in each byte of a quantised one."""
+    return int(weight.numel() if weight.is_floating_point() else 2 * weight.numel())
 
 
 def _stopped_at(resume_from: Path | None) -> Finished | None:

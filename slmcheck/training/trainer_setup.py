@@ -10,11 +10,14 @@ from collections.abc import Callable, Sequence
 import torch
 from transformers import PreTrainedModel, PrinterCallback
 
+from slmcheck.records import Example
 from slmcheck.training.arguments import training_arguments
 from slmcheck.training.batches import TokenRows, feature_of, length_sorted_batches
+from slmcheck.training.custom_loss import load_loss
 from slmcheck.training.engine import Engine
 from slmcheck.training.job_rows import JobRows
 from slmcheck.training.label_loss import EvaluatedRows, LabelLossTrainer, LogLines, Patience
+from slmcheck.training.losses import loss_of
 from slmcheck.training.model_checks import Probe, check_after, check_before, check_vocabulary, is_affordable
 from slmcheck.training.precision import precision_note
 from slmcheck.training.protocol import TrainingJob
@@ -38,12 +41,16 @@ def make_trainer(
     recipe = job.recipe
     if recipe.gradient_checkpointing:
         _checkpoint_activations(model)
-    patience = recipe.early_stopping_patience
+    patience, source = recipe.early_stopping_patience, loss_of(recipe)
+    loss = None if source is None else load_loss(source, recipe)
     trainer = LabelLossTrainer(
         recorder=recorder,
         validation=_evaluated(rows.validation, rows.record.validation, engine),
         subset=_evaluated(rows.subset, rows.record.subset, engine),
         recipe=recipe,
+        loss=loss,
+        classes=_classes(job.train),
+        by_length=engine.padded,
         model=model,
         args=training_arguments(
             job,
@@ -70,6 +77,8 @@ def record_checks_before(
         recorder.note(note)
     if missing is not None:
         recorder.finding(missing)
+    if job.recipe.loss is not None:
+        recorder.note(f"Training minimises '{job.recipe.loss}'; validation loss is the negative log-likelihood still.")
     probed = rows.train[:PROBE_ROWS]
     if not is_affordable(trainer.model, sum(len(row.ids) for row in probed), job.device):
         recorder.note("The checks of the model before training were left out: they would take minutes.")
@@ -80,6 +89,7 @@ def record_checks_before(
         together=trainer.prepared(engine.collate(features)),
         apart=[trainer.prepared(engine.collate([feature])) for feature in features],
         loss=trainer.update_losses,
+        mixes_rows=trainer.mixes_rows,
         learning_rate=job.recipe.learning_rate,
     )
     for finding in check_before(probe):
@@ -96,6 +106,16 @@ def record_checks_after(trainer: LabelLossTrainer, rows: JobRows, engine: Engine
 def peak_gpu(job: TrainingJob) -> Callable[[], int]:
     """Gives the peak memory of the GPU in bytes so far; 0 without one."""
     return (lambda: int(torch.cuda.max_memory_allocated())) if job.device == "cuda" else (lambda: 0)
+
+
+def _classes(examples: Sequence[Example]) -> list[int]:
+    """The place of each example's answer among its options; -1 where it has none."""
+    return [
+        example.options.index(example.references[0])
+        if example.options and example.references and example.references[0] in example.options
+        else -1
+        for example in examples
+    ]
 
 
 def _evaluated(rows: Sequence[TokenRow], record: SplitRecord, engine: Engine) -> EvaluatedRows | None:

@@ -10,11 +10,12 @@ from pathlib import Path
 from safetensors.torch import load_file
 from transformers import PreTrainedModel
 
+from slmcheck.backends.bottleneck import WEIGHTS, Bottlenecked
 from slmcheck.errors import CheckpointError
 from slmcheck.training.committed import is_committed
 
 
-def load_weights(model: PreTrainedModel, folder: Path) -> None:
+def load_weights(model: PreTrainedModel | Bottlenecked, folder: Path) -> None:
     """Put the weights of a committed checkpoint into the model.
 
     Raises:
@@ -25,7 +26,10 @@ def load_weights(model: PreTrainedModel, folder: Path) -> None:
             f"The best checkpoint of this training is damaged: {folder}.\n"
             f"Its files differ from what was committed.\nDelete {folder.parent} and train again."
         )
-    missing, surplus = _load_adapter(model, folder) if hasattr(model, "peft_config") else _load_model(model, folder)
+    if isinstance(model, Bottlenecked):
+        missing, surplus = model.load_tensors("default", load_file(folder / WEIGHTS))
+    else:
+        missing, surplus = _load_adapter(model, folder) if hasattr(model, "peft_config") else _load_model(model, folder)
     if missing or surplus:
         raise CheckpointError(
             f"The best checkpoint does not fit the model: {folder}.\n"

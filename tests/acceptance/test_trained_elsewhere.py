@@ -95,7 +95,7 @@ def test_it_is_gated_accepted_and_reported_and_the_report_says_where_it_was_trai
     accepted = sent.pytest("--slm-offline", "--slm-accept-baseline", "mood")
     assert accepted.status == 0, accepted.text
     header = json.loads((sent.root / "mood" / "baselines" / "lora.json").read_text())
-    assert header["environment"]["device"] == "cuda"
+    assert header["accepted"]["environment"]["device"] == "cuda"
     write_tests(sent.root, TESTS)
     ran = sent.pytest("--slm-offline", "--slm-report=written", "mood")
     assert ran.status == 1

@@ -260,14 +260,16 @@ def test_a_truncated_adapter_is_refused(base, save_adapter):
         load_adapter(file.parent, base)
 
 
-def test_virtual_tokens_are_refused(base, tmp_path):
+def test_virtual_tokens_answer_beside_their_base_model_and_do_not_merge(base, tmp_path):
     from peft import PromptTuningConfig, get_peft_model
     from transformers import AutoModelForCausalLM
 
     settings = PromptTuningConfig(num_virtual_tokens=3, task_type="CAUSAL_LM")
     get_peft_model(AutoModelForCausalLM.from_pretrained(base), settings).save_pretrained(tmp_path / "prompt")
+    checkpoint = Checkpoint(kind="adapter", path=tmp_path / "prompt", key="k", base_model=str(base))
+    assert load(checkpoint).engine == "padded: right-padded rows"
     with pytest.raises(CheckpointError, match="virtual tokens"):
-        load_adapter(tmp_path / "prompt", base)
+        load_merged(checkpoint)
 
 
 def test_saved_predictions_are_no_model(tmp_path):

@@ -14,6 +14,7 @@ from slmcheck.backends import PaddedBatch, TokenTree, load
 from slmcheck.backends.onnx_folder import read_facts, write_facts
 from slmcheck.errors import CheckpointError, PredictionError
 from slmcheck.records import Checkpoint
+from slmcheck.storage.files import sha256_of_file
 
 
 @pytest.fixture
@@ -127,7 +128,7 @@ def test_a_graph_for_a_newer_onnxruntime_is_refused(rewrite):
     def newer(model) -> None:
         model.ir_version = 99
 
-    with pytest.raises(CheckpointError, match=r"(?s)cannot load model\.onnx.*upgrade"):
+    with pytest.raises(CheckpointError, match=r"needs ONNX IR version 99; onnxruntime \S+ knows \d+(?s:.)*Upgrade"):
         loaded(rewrite(newer))
 
 
@@ -147,7 +148,9 @@ def test_other_names_are_refused(rewrite):
                 if name == "logits":
                     node.output[place] = "scores"
 
-    with pytest.raises(CheckpointError, match=r"(?s)its outputs scores.*outputs logits"):
+    with pytest.raises(
+        CheckpointError, match=r"(?s)logits +float \(rows, tokens, vocabulary\) +missing.*scores +nothing +float"
+    ):
         loaded(rewrite(rename))
 
 
@@ -155,3 +158,55 @@ def test_other_names_are_refused(rewrite):
 def test_ids_outside_the_vocabulary_are_refused(graph, token):
     with pytest.raises(PredictionError, match=r"do not fit the 260 of the vocabulary"):
         loaded(graph).logits(PaddedBatch.of([[1, token, 5]], pad_id=0, pad_left=False))
+
+
+def test_a_text_beyond_the_context_is_refused(graph):
+    with pytest.raises(PredictionError, match=r"A text of 129 tokens does not fit the context of 128"):
+        loaded(graph).logits(PaddedBatch.of([[5] * 129], pad_id=0, pad_left=False))
+
+
+def test_a_graph_that_counts_its_mask_from_the_left_is_asked_row_by_row(graph):
+    from dataclasses import replace
+
+    plain = loaded(graph)
+    facts = read_facts(graph)
+    write_facts(graph, replace(facts, settings={**facts.settings, "pads_left": "false"}))
+    other = loaded(graph)
+    assert (plain.pads_left, other.pads_left) == (True, False)
+    prompts, tokens = [[1, 50, 60, 70, 80], [1, 9]], np.asarray([30, 31])
+    found = []
+    for model in (plain, other):
+        decoder = model.decoder(rows=2, length=9)
+        found.append([decoder.add(prompts), decoder.step(tokens), decoder.step(tokens[::-1])])
+        decoder.drop(0)
+        found[-1].append(decoder.step(tokens[:1]))
+    for one, two in zip(*found, strict=True):
+        np.testing.assert_allclose(two, one, atol=1e-5)
+    trees = [TokenTree.sequence(ids, range(1, len(ids))) for ids in ([1, 5, 6, 7], [1, 90, 3, 4, 5, 6])]
+    for one, two in zip(plain.log_probabilities(trees), other.log_probabilities(trees), strict=True):
+        np.testing.assert_allclose(two, one, atol=1e-5)
+
+
+def test_rotary_factors_that_change_with_the_length_make_the_decoder_read_all_again(graph):
+    file = graph / "config.json"
+    config = json.loads(file.read_text(encoding="utf-8"))
+    rope = {"rope_type": "longrope", "original_max_position_embeddings": 6}
+    file.write_text(json.dumps({**config, "rope_parameters": rope}), encoding="utf-8")
+    content = json.loads((graph / "export.json").read_text(encoding="utf-8"))
+    content["sha256"]["config.json"], content["sizes"]["config.json"] = sha256_of_file(file), file.stat().st_size
+    (graph / "export.json").write_text(json.dumps(content), encoding="utf-8")
+    model = loaded(graph)
+    assert (model.long_from, model.rows_alone) == (6, True)
+    reads: list[int] = []
+    run = model.run
+
+    def counting(ids, mask, positions, past):
+        reads.append(ids.shape[1])
+        return run(ids, mask, positions, past)
+
+    model.run = counting
+    decoder = model.decoder(rows=1, length=12)
+    decoder.add([[1, 5, 6, 7]])
+    for token in (8, 9, 10, 11):
+        decoder.step(np.asarray([token]))
+    assert reads == [4, 1, 1, 7, 1]

@@ -72,17 +72,22 @@ def answers(wrong: Sequence[int]) -> list[dict[str, object]]:
 @pytest.fixture
 def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The runs tone/old (6 of 60 wrong) and tone/new (18 wrong) in the current folder; nothing is in the store yet."""
-    suite = tmp_path / "suites" / "tone"
+    write_project(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("SLMCHECK_STORE", raising=False)
+    return tmp_path
+
+
+def write_project(root: Path) -> None:
+    """The files of the project."""
+    suite = root / "suites" / "tone"
     write_rows(suite / "data" / "train.jsonl", rows_of("train", 24))
     write_rows(suite / "data" / "test.jsonl", rows_of("test", ROWS))
     for name, wrong in (("old", range(6)), ("new", range(18))):
         write_rows(suite / f"{name}.jsonl", answers(wrong))
         (suite / f"{name}.yaml").write_text(RECIPE.replace("PREDICTIONS", f"{name}.jsonl"))
     (suite / "test_tone.py").write_text(SUITE)
-    (tmp_path / "pytest.ini").write_text("[pytest]\naddopts = -p no:cacheprovider --import-mode=importlib\n")
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.delenv("SLMCHECK_STORE", raising=False)
-    return tmp_path
+    (root / "pytest.ini").write_text("[pytest]\naddopts = -p no:cacheprovider --import-mode=importlib\n")
 
 
 @dataclass(frozen=True)

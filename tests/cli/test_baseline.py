@@ -30,7 +30,8 @@ def test_accepting_writes_what_the_store_holds(measured: Callable[..., Any]) -> 
     assert ran.status == 0
     assert ran.out.splitlines()[0] == "Accepted 1 scores: suites/tone/baselines/old.json"
     header = json.loads((SUITE / "baselines/old.json").read_text())
-    assert [(score["metric"], score["value"]) for score in header["scores"]] == [("accuracy", 0.9)]
+    assert [score["metric"] for score in header["scores"]] == ["accuracy"]
+    assert header["accepted"]["scores"]["accuracy"][0] == 0.9
     assert len((SUITE / "baselines/old.examples.jsonl").read_text().splitlines()) == 60
 
 
@@ -74,6 +75,7 @@ def test_accepting_never_touches_the_baselines_of_others(measured: Callable[...,
 def test_an_anchor_is_a_file_of_its_own(measured: Callable[..., Any]) -> None:
     assert measured("baseline", "accept", "old", "--anchor").status == 0
     assert sorted(path.name for path in (SUITE / "baselines").iterdir()) == [
+        ".gitattributes",
         "old.anchor.examples.jsonl",
         "old.anchor.json",
     ]

@@ -1,4 +1,4 @@
-"""`slmcheck cache`: why, gc, verify, export, import, key."""
+"""`slmcheck cache`: why, gc, verify, export, import, push, pull, key."""
 
 from __future__ import annotations
 
@@ -146,3 +146,19 @@ def test_sizes(text: str, size: int) -> None:
 def test_what_is_no_size_is_refused() -> None:
     with pytest.raises(InputError, match="'much' is no size"):
         size_of("much")
+
+
+def test_entries_are_pushed_and_pulled_by_the_recipes_that_ask_for_them(
+    stored: Callable[..., Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "remote").mkdir()
+    monkeypatch.setenv("SLMCHECK_REMOTE", str(tmp_path / "remote"))
+    pushed = stored("cache", "push", "--keys-for", str(SUITE / "old.yaml"))
+    assert (pushed.status, pushed.err) == (0, "")
+    assert "entries pushed to" in pushed.out
+    monkeypatch.setenv("SLMCHECK_STORE", str(tmp_path / "other"))
+    pulled = stored("cache", "pull", "--json").document
+    assert pulled["moved"]
+    assert len(pulled["missing"]) == 1
+    assert "Not on the remote: tone/new" in stored("cache", "pull").out
+    assert stored("evaluate", "old", "--metric", "accuracy", "--offline").status == 0

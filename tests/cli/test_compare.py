@@ -33,6 +33,14 @@ def test_what_got_better_is_shown_when_nothing_got_worse(slmcheck: Callable[...,
     assert ran.out.count("\nbetter test") == 3
 
 
+def test_without_a_session_no_report_is_named(slmcheck: Callable[..., Any], project: Path) -> None:
+    for sides in ((OLD, NEW), ("tone/old", "tone/new")):
+        ran = slmcheck("compare", *sides, "--metric", "accuracy")
+        assert "REGRESSION: the drop is real" in ran.out
+        assert "slmcheck report" not in ran.out
+        assert "next:" not in ran.out
+
+
 def test_saved_predictions_need_no_recipe(slmcheck: Callable[..., Any], tmp_path: Path, project: Path) -> None:
     document = slmcheck("compare", OLD, NEW, "--metric", "accuracy", "--json").document
     (score,) = document["scores"]

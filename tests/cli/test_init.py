@@ -43,6 +43,24 @@ def test_a_classification_gets_thresholds_from_the_majority_answer(slmcheck: Cal
     compile(suite, "test_tone.py", "exec")
 
 
+@pytest.mark.parametrize(
+    ("count", "limit", "comment"),
+    [
+        (300, "0.33", "What 60 training and 60 test rows can prove of a model without a gap"),
+        (6000, "0.10", "Ten points, which 500 training and 1,200 test rows can prove (they could prove 0.094)."),
+    ],
+)
+def test_the_bound_of_the_gap_follows_the_rows(
+    count: int, limit: str, comment: str, slmcheck: Callable[..., Any], folder: Path
+) -> None:
+    rows = [{"phrase": f"The {place} phrase says it all", "tone": TONES[place % 3]} for place in range(count)]
+    (folder / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    assert slmcheck("init", "tone", "--data", "rows.jsonl").status == 0
+    suite = (folder / "suites/tone/test_tone.py").read_text()
+    assert f'assert run.gap("accuracy") - run.base.gap("accuracy") <= {limit}\n' in suite
+    assert f"    # {comment}" in suite
+
+
 def test_a_fifth_of_the_rows_is_set_aside_by_class(slmcheck: Callable[..., Any], folder: Path) -> None:
     document = slmcheck("init", "tone", "--data", "classes.jsonl", "--json").document
     assert document["rows"] == {"train": 204, "validation": 36, "test": 60}
@@ -155,3 +173,57 @@ def test_an_unknown_base_model_is_said(slmcheck: Callable[..., Any], folder: Pat
     ran = slmcheck("init", "tone", "--data", "classes.jsonl", "--model", "slmcheck/tny")
     assert ran.status == 2
     assert "does not come with slmcheck" in ran.err
+
+
+@pytest.fixture
+def adapter(folder: Path) -> Path:
+    """An adapter folder as peft writes it; its weights are not read before the first prediction."""
+    made = folder / "out" / "adapter"
+    made.mkdir(parents=True)
+    (made / "adapter_config.json").write_text(json.dumps({"base_model_name_or_path": "slmcheck/tiny", "r": 4}))
+    return made
+
+
+def test_an_adapter_that_exists_gets_a_gate_without_training(
+    slmcheck: Callable[..., Any], folder: Path, adapter: Path
+) -> None:
+    ran = slmcheck("init", "tone", "--from-adapter", "out/adapter", "--data", "classes.jsonl")
+    assert ran.status == 0
+    assert "predict, judge, accept the first scores" in ran.out
+    recipe = recipes.load(folder / "suites/tone/adapter.yaml")
+    assert (recipe.trainer, recipe.base_model) == ("pretrained", "slmcheck/tiny")
+    assert (recipe.directory / str(recipe.options["adapter"])).resolve() == adapter.resolve()
+    splits = load_splits(recipe)
+    assert (len(splits.train), len(splits.test)) == (0, 300)
+    assert recipe.labels == TONES
+    suite = (folder / "suites/tone/test_tone.py").read_text()
+    assert "run.gap" not in suite
+    assert "assert run.accuracy >= baseline.accuracy" in suite
+
+
+def test_training_rows_of_an_adapter_are_a_declaration(
+    slmcheck: Callable[..., Any], folder: Path, adapter: Path
+) -> None:
+    rows = (folder / "classes.jsonl").read_text().splitlines(keepends=True)
+    (folder / "held.jsonl").write_text("".join(rows[::3]))
+    ran = slmcheck("init", "tone", "--from-adapter", "out/adapter", "--data", "classes.jsonl", "--test", "held.jsonl")
+    assert ran.status == 0
+    recipe = recipes.load(folder / "suites/tone/adapter.yaml")
+    assert recipe.data.train == ("../../classes.jsonl",)
+    assert 'run.gap("accuracy")' in (folder / "suites/tone/test_tone.py").read_text()
+
+
+def test_a_folder_that_is_no_adapter_is_said(slmcheck: Callable[..., Any], folder: Path) -> None:
+    ran = slmcheck("init", "tone", "--from-adapter", "out", "--data", "classes.jsonl")
+    assert ran.status != 0
+    assert "'out' is no PEFT adapter" in ran.err
+    assert not (folder / "suites" / "tone").exists()
+
+
+def test_an_adapter_without_a_base_model_asks_for_one(
+    slmcheck: Callable[..., Any], folder: Path, adapter: Path
+) -> None:
+    (adapter / "adapter_config.json").write_text("{}")
+    ran = slmcheck("init", "tone", "--from-adapter", "out/adapter", "--data", "classes.jsonl")
+    assert ran.status != 0
+    assert "Name it: --model ID" in ran.err

@@ -37,6 +37,18 @@ def test_help_lists_every_command_with_one_line(slmcheck: Callable[..., Any]) ->
         assert lines[name].endswith(text)
 
 
+def test_the_package_is_the_command() -> None:
+    def ran(*arguments: str) -> tuple[int, str, str]:
+        command = [sys.executable, "-m", "slmcheck", *arguments]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        return done.returncode, done.stdout, done.stderr
+
+    assert ran("--version") == (0, f"slmcheck {__version__}\n", "")
+    status, out, err = ran("trian")
+    assert (status, out) == (2, "")
+    assert "did you mean 'train'" in err.lower()
+
+
 def test_no_argument_shows_the_help_and_is_wrong_usage(slmcheck: Callable[..., Any]) -> None:
     ran = slmcheck()
     assert (ran.status, ran.out[:15]) == (2, "usage: slmcheck")
@@ -98,7 +110,7 @@ def test_a_surplus_argument_is_refused(slmcheck: Callable[..., Any]) -> None:
 def test_a_wrong_choice_says_what_there_is_and_what_was_meant(slmcheck: Callable[..., Any]) -> None:
     ran = slmcheck("report", "--format", "htm")
     assert ran.status == 2
-    assert "'htm' is none of terminal, html, markdown, json, card; did you mean 'html'?" in ran.err
+    assert "'htm' is none of terminal, html, markdown, json, card, annotations, bundle; did you mean 'html'?" in ran.err
 
 
 def test_options_are_never_abbreviated(slmcheck: Callable[..., Any]) -> None:

@@ -57,7 +57,7 @@ def test_a_measured_change_replaces_the_assumed_one(slmcheck: Callable[..., Any]
     predictions.write_text((project / "suites/tone/new.jsonl").read_text())
     slmcheck("evaluate", "old", "--metric", "accuracy")
     (found,) = slmcheck("plan", "old", "--json").document["recipes"]
-    assert [check["assumed"] for check in found["checks"]] == [False, True]
+    assert [(check["metric"], check["assumed"]) for check in found["checks"]] == [("accuracy", False)]
 
 
 def test_a_folder_without_recipes_is_said(slmcheck: Callable[..., Any], project: Path) -> None:

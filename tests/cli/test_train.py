@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
+import re
 import shutil
+import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,6 +17,8 @@ from typing import Any
 import pytest
 
 from slmcheck.cli import main
+from slmcheck.training.committed import MARKER
+from slmcheck.training.protocol import CHECKPOINTS
 
 TONES = ("angry", "glad", "sad")
 RECIPE = """\
@@ -81,6 +87,63 @@ def test_finding_a_run_imports_no_torch(here: Path) -> None:
     assert printed.splitlines()[-1] == "False"
 
 
+@pytest.mark.slow
+def test_a_training_that_is_killed_is_one_message_and_goes_on_with_the_next_call(trained: Path, tmp_path: Path) -> None:
+    recipe = trained / "suites" / "tone" / "long.yaml"
+    recipe.write_text(RECIPE.replace("max_steps: 2", "max_steps: 600\neval_steps: 20\nsave_steps: 20"))
+    command = [sys.executable, "-m", "slmcheck", "train", "tone/long", "--json"]
+    stores = {name: tmp_path / name for name in ("killed", "whole")}
+
+    def start(name: str) -> subprocess.Popen[str]:
+        environment = {**os.environ, "SLMCHECK_STORE": str(stores[name])}
+        return subprocess.Popen(
+            command, cwd=trained, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        )
+
+    first = start("killed")
+    while not list(stores["killed"].glob(f"work/*/{CHECKPOINTS}/*/{MARKER}")) and first.poll() is None:
+        time.sleep(0.05)
+    os.kill(child_of(first.pid), signal.SIGKILL)
+    out, err = first.communicate()
+    assert first.returncode == 3
+    message = err.strip().splitlines()
+    assert message[0] == "tone/long: training was killed by SIGKILL."
+    assert message[1].startswith("Last update: ")
+    assert re.fullmatch(r"Run the same command again to go on from update \d+\.", message[-1])
+    assert "Traceback" not in err
+    assert json.loads(out)["error"]["kind"] == "TrainingKilledError"
+    assert not list(stores["killed"].glob("runs/*"))
+
+    resumed = start("killed")
+    out, err = resumed.communicate()
+    assert resumed.returncode == 0, err
+    whole = start("whole")
+    expected, err = whole.communicate()
+    assert whole.returncode == 0, err
+    assert json.loads(out)["trained"] is True
+    [log] = stores["killed"].rglob("train.log")
+    assert log.read_text().count("update 1 of 600") == 1  # the log of both attempts: the second began further on
+    assert checkpoint_of(out) == checkpoint_of(expected)
+    recipe.unlink()
+
+
+def child_of(parent: int) -> int:
+    """The one process that another one has started."""
+    found = [
+        int(stat.parent.name)
+        for stat in Path("/proc").glob("[0-9]*/stat")
+        if stat.read_text().rpartition(")")[2].split()[1] == str(parent)
+    ]
+    assert len(found) == 1
+    return found[0]
+
+
+def checkpoint_of(document: str) -> bytes:
+    """The weights that a training left."""
+    folder = Path(json.loads(document)["record"]["checkpoint"]["path"])
+    return (folder / "adapter_model.safetensors").read_bytes()
+
+
 def test_a_changed_recipe_is_not_trained_offline(slmcheck: Callable[..., Any], here: Path) -> None:
     changed = here / "suites/tone/changed.yaml"
     changed.write_text(RECIPE + "seed: 5\n")
@@ -128,8 +191,15 @@ def test_rows_with_prompt_and_reference_need_no_template(slmcheck: Callable[...,
 
 
 def test_parity_of_the_export(slmcheck: Callable[..., Any], here: Path) -> None:
-    found = scores(slmcheck("parity", "tone/lora", "--json"))
-    assert found["agreement"] == 1.0
+    judged = slmcheck("parity", "tone/lora", "--json")
+    assert scores(judged)["agreement"] == 1.0
+    document = json.loads(judged.out)
+    assert (judged.status, document["passed"]) == (0, True)
+    assert {check["subject"] for check in document["checks"]} == {"export", "conditions", "merge"}
+    assert [one["name"] for one in document["conditions"]][-1] == "decode"
+    text = slmcheck("parity", "tone/lora", "--onnx", f"{document['folder']}/model.onnx").out
+    assert "that model, the adapter merged into its base model" in text
+    assert "PASS  " in text
     ran = slmcheck("parity", "tone/lora", "--metric", "agreement")
     assert ran.out.splitlines()[1].split()[:2] == ["agreement", "1.000"]
     assert "export: " in ran.out

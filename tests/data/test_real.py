@@ -109,7 +109,7 @@ def test_equal_inputs_of_restaurant8k_have_numbered_ids(recipe_of):
 def test_the_findings_of_sms_spam_name_its_majority(recipe_of, stories):
     recipe = recipe_of("sms_spam")
     findings = check_rows(recipe, load_splits(recipe), stories)
-    assert [finding.cause for finding in findings] == ["class-imbalance"]
+    assert {finding.cause for finding in findings if finding.severity != "note"} == {"class-imbalance"}
     assert findings[0].summary.startswith("87.6% of the training rows are 'ham'")
 
 

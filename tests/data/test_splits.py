@@ -69,6 +69,16 @@ def test_a_class_with_one_row_is_a_problem(make_recipe, write_rows):
         load_splits(make_recipe())
 
 
+def test_a_long_label_is_quoted_in_one_short_line(make_recipe, write_rows):
+    write_rows("train.jsonl", [*rows(8), {"phrase": "x", "tone": "curious\n" + "and more " * 100}])
+    with pytest.raises(DataError) as caught:
+        load_splits(make_recipe())
+    (line,) = (line for line in str(caught.value).splitlines() if "train.jsonl:9" in line)
+    assert line.startswith("train.jsonl:9: class 'curious and more and more")
+    assert "...' has one training row; add another, or drop the class" in line
+    assert len(line) < 160
+
+
 def test_a_split_that_leaves_nothing_for_validation_is_a_problem(make_recipe, write_rows):
     write_rows("train.jsonl", [{"phrase": "same", "tone": "glad"}] * 6)
     with pytest.raises(DataError, match="6 training rows leave none for validation"):

@@ -18,7 +18,8 @@ from slmcheck.pytest_plugin.options import add_options
 from tests.docs.reading import ROOT, Block, blocks, commands, pages
 from tests.docs.test_reference import load_script
 
-WORKFLOWS = [*sorted((ROOT / ".github" / "workflows").glob("*.yml")), ROOT / "docs" / "how-to" / "gate.yml"]
+CI = ROOT / "docs" / "how-to" / "ci"
+WORKFLOWS = [*sorted((ROOT / ".github" / "workflows").glob("*.yml")), *sorted(CI.glob("slm-*.yml"))]
 OPTION = re.compile(r"--slm-[a-z-]+")
 SPAN = re.compile(r"`(slmcheck [^`]+)`")
 
@@ -100,6 +101,9 @@ def test_a_workflow_is_one(path: Path) -> None:
     workflow = yaml.safe_load(path.read_text(encoding="utf-8"))
     assert workflow.get("on", workflow.get(True))
     for job in workflow["jobs"].values():
+        if "uses" in job:
+            assert (CI / Path(job["uses"]).name).is_file()
+            continue
         assert job["runs-on"]
         for step in job["steps"]:
             assert ("uses" in step) != ("run" in step)
@@ -115,7 +119,8 @@ def test_needed_jobs_exist(path: Path) -> None:
     assert all(name in jobs for names in needed for name in ([names] if isinstance(names, str) else names))
 
 
-def test_the_workflow_on_the_page_is_the_file() -> None:
+@pytest.mark.parametrize("name", ["slm-judge.yml", "gitlab-ci.yml", "gate.sh"])
+def test_the_file_on_the_page_is_the_file_to_copy(name: str) -> None:
     page = ROOT / "docs" / "how-to" / "gate-a-model-in-ci.md"
-    shown = [block.text for block in blocks(page) if block.note == "file" and block.target.endswith("gate.yml")]
-    assert shown == [(ROOT / "docs" / "how-to" / "gate.yml").read_text(encoding="utf-8")]
+    shown = [block.text for block in blocks(page) if block.note == "file" and block.target.endswith(name)]
+    assert shown == [(CI / name).read_text(encoding="utf-8")]

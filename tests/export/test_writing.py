@@ -127,8 +127,27 @@ def test_the_key_depends_on_checkpoint_and_precision_and_needs_no_torch(source):
 
 
 def test_an_unknown_precision_is_refused(source, tmp_path):
-    with pytest.raises(ExportError, match=r"(?s)'bf16'.*fp32, fp16, int8, int8-dynamic, int4"):
+    with pytest.raises(ExportError, match=r"(?s)'int3'.*fp32, fp16, int8, int8-dynamic, int4"):
+        to_onnx(source, tmp_path, "int3")
+
+
+def test_bf16_is_refused_because_no_provider_here_runs_it(source, tmp_path):
+    with pytest.raises(ExportError, match=r"(?s)no bf16 kernels.*fp32, fp16, int8"):
         to_onnx(source, tmp_path, "bf16")
+
+
+def test_onnxruntime_runs_no_bf16_product_on_a_cpu(tmp_path):
+    # When this fails, bf16 can be exported: the refusal in precisions.py must go.
+    import onnx
+    from onnx import TensorProto, helper
+
+    from slmcheck.backends.onnx_session import open_session
+
+    ports = [helper.make_tensor_value_info(name, TensorProto.BFLOAT16, [2, 2]) for name in ("a", "b")]
+    graph = helper.make_graph([helper.make_node("Mul", ["a", "a"], ["b"])], "g", ports[:1], ports[1:])
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=10), tmp_path / "g.onnx")
+    with pytest.raises(CheckpointError, match="no CPU kernel"):
+        open_session(tmp_path / "g.onnx")
 
 
 def test_an_architecture_without_keys_and_values_is_refused(random_model, tmp_path):

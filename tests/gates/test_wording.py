@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
+
+from slmcheck.cli.commands import parser_of
+from slmcheck.gates import Policy, judging
 
 
 def lines_of(verdict: Any) -> tuple[str, ...]:
@@ -20,8 +24,31 @@ def test_a_regression(make: Any) -> None:
         "FAIL  lora-r8.accuracy 0.846 vs release-1.4 0.898: change -5.2 points, 90 % CI -7.8 .. -2.8 (paired, n=500)",
         "REGRESSION: the drop is real (CI below 0) and larger than the 1 point allowed",
         "42 examples got worse, 16 got better; worst: ex0000, ex0001, ex0002, ex0003, ex0004",
-        "next: slmcheck baseline diff lora-r8   |   accept: slmcheck baseline accept lora-r8",
+        "accept: slmcheck baseline accept lora-r8",
+        "next: slmcheck baseline diff lora-r8",
     )
+
+
+def test_every_command_can_be_pasted(make: Any) -> None:
+    old = make.rate(make.right(449, 500), "release-1.4", is_baseline=True, run_key=None)
+    new = make.rate(make.flipped(make.right(449, 500), lost=42, won=16), "my lora", run_key=None)
+    commands = [line.partition(": ")[2] for line in lines_of(new >= old - 0.01) if line.startswith(("next", "accept"))]
+    assert [shlex.split(command) for command in commands] == [
+        ["slmcheck", "baseline", "accept", "my lora"],
+        ["slmcheck", "baseline", "diff", "my lora"],
+    ]
+    for command in commands:
+        name, *rest = shlex.split(command)[1:]
+        assert parser_of(name).parse_args(rest).run == "my lora"
+
+
+def test_without_a_report_none_is_named(make: Any) -> None:
+    old = make.rate(make.right(400, 500), "old", run_key=None)
+    new = make.rate(make.flipped(make.right(400, 500), lost=26, won=24), "new", run_key=None)
+    with judging(Policy(reported=False)):
+        lines = lines_of(new >= old - 0.01)
+    assert not [line for line in lines if line.startswith("next:")]
+    assert lines[0].startswith("INCONCLUSIVE  change -0.4 points")
 
 
 def test_an_inconclusive_comparison(make: Any) -> None:

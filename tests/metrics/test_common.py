@@ -31,7 +31,11 @@ SENTENCES = st.lists(st.sampled_from(WORDS), min_size=4, max_size=9).map(" ".joi
 SLOTS = st.dictionaries(st.sampled_from(("time", "people", "date")), st.sampled_from(("1", "2", "3")), min_size=1)
 
 
-def _rows(task: Task) -> st.SearchStrategy[dict[str, object]]:
+CALLS = st.tuples(st.sampled_from(("book", "cancel")), SLOTS).map(lambda call: {"name": call[0], "arguments": call[1]})
+STRUCTURED = {"json_valid", "tool_name_match", "tool_argument_match"}
+
+
+def _rows(task: Task, name: str) -> st.SearchStrategy[dict[str, object]]:
     if task in ("classification", "sequence_classification"):
         return st.builds(
             lambda answer, reference, weights: {
@@ -45,7 +49,11 @@ def _rows(task: Task) -> st.SearchStrategy[dict[str, object]]:
             st.sampled_from(LABELS),
             st.tuples(*[st.integers(1, 9)] * len(LABELS)),
         )
-    texts = SLOTS.map(json.dumps) if task == "extraction" else SENTENCES
+    texts = SENTENCES
+    if task == "extraction":
+        texts = SLOTS.map(json.dumps)
+    elif name in STRUCTURED:
+        texts = CALLS.map(json.dumps)
     return st.builds(
         lambda answer, reference, weight: {
             "prediction": answer,
@@ -62,14 +70,14 @@ def _likelihood(weight: int) -> dict[str, object]:
     return {"nll": weight / 3.0, "tokens": 1 + weight % 7, "bytes": 2 + weight % 11, "words": 1 + weight % 3}
 
 
-def predictions_of(task: Task) -> st.SearchStrategy[list[Prediction]]:
+def predictions_of(task: Task, name: str) -> st.SearchStrategy[list[Prediction]]:
     def numbered(rows: list[dict[str, object]]) -> list[Prediction]:
         # Two classes at least, so that MCC is defined.
         if task in ("classification", "sequence_classification"):
             rows[0]["references"], rows[1]["references"] = (LABELS[0],), (LABELS[1],)
         return [Prediction(id=f"e{number:02}", **row) for number, row in enumerate(rows)]  # type: ignore[arg-type]
 
-    return st.lists(_rows(task), min_size=2, max_size=12).map(numbered)
+    return st.lists(_rows(task, name), min_size=2, max_size=12).map(numbered)
 
 
 def statistics_of(metric: Metric, predictions: list[Prediction]) -> Statistics:
@@ -87,7 +95,7 @@ def perfect(item: Prediction) -> Prediction:
 @settings(max_examples=12, deadline=None)
 @given(data=st.data())
 def test_order_changes_nothing_not_even_the_last_digit(task: Task, name: str, data: st.DataObject) -> None:
-    predictions = data.draw(predictions_of(task))
+    predictions = data.draw(predictions_of(task, name))
     shuffled = random.Random(len(predictions)).sample(predictions, len(predictions))
     metric = METRICS[task][name]
     assert float(measure(metric, shuffled, SOURCE)) == float(measure(metric, predictions, SOURCE))
@@ -99,7 +107,7 @@ def test_order_changes_nothing_not_even_the_last_digit(task: Task, name: str, da
 def test_scores_stay_in_their_range(task: Task, name: str, data: st.DataObject) -> None:
     metric = METRICS[task][name]
     low, high = (SPECIAL_BOUNDS | UNBOUNDED).get(name) or BOUNDS.get(metric.info.unit, (1.0, np.inf))
-    score = float(measure(metric, data.draw(predictions_of(task)), SOURCE))
+    score = float(measure(metric, data.draw(predictions_of(task, name)), SOURCE))
     assert low - 1e-12 <= score <= high + 1e-9
 
 
@@ -107,7 +115,7 @@ def test_scores_stay_in_their_range(task: Task, name: str, data: st.DataObject) 
 @settings(max_examples=12, deadline=None)
 @given(data=st.data())
 def test_a_perfect_answer_scores_best(task: Task, name: str, data: st.DataObject) -> None:
-    predictions = data.draw(predictions_of(task))
+    predictions = data.draw(predictions_of(task, name))
     metric = METRICS[task][name]
     best = float(measure(metric, [perfect(item) for item in predictions], SOURCE))
     score = float(measure(metric, predictions, SOURCE))
@@ -123,7 +131,7 @@ def test_a_perfect_answer_scores_best(task: Task, name: str, data: st.DataObject
 @given(data=st.data())
 def test_the_score_is_a_function_of_sums_and_of_many_at_once(task: Task, name: str, data: st.DataObject) -> None:
     metric = METRICS[task][name]
-    predictions = data.draw(predictions_of(task))
+    predictions = data.draw(predictions_of(task, name))
     statistics = statistics_of(metric, predictions)
     total = statistics.per_example.sum(axis=0)
     stacked = np.stack([[total, 2 * total], [3 * total, total]])
@@ -139,7 +147,7 @@ def test_the_score_is_a_function_of_sums_and_of_many_at_once(task: Task, name: s
 @given(data=st.data())
 def test_statistics_of_an_example_do_not_depend_on_the_others(task: Task, name: str, data: st.DataObject) -> None:
     metric = METRICS[task][name]
-    predictions = data.draw(predictions_of(task))
+    predictions = data.draw(predictions_of(task, name))
     whole = statistics_of(metric, predictions)
     part = statistics_of(metric, predictions[:2])
     shared = [whole.columns.index(column) for column in part.columns]

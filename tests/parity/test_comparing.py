@@ -7,12 +7,14 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from slmcheck.backends import LanguageModel, PaddedBatch, load
 from slmcheck.errors import PredictionError, UndefinedScoreError, UnknownMetricError
 from slmcheck.gates import ScoreSource
-from slmcheck.parity import SCORES, TOLERANCES, agreement, breaches, compare, score
-from slmcheck.parity.reducing import differences
+from slmcheck.parity import LOGIT_SCORES, TOLERANCES, agreement, breaches, compare, score
+from slmcheck.parity.reducing import Compared, differences
 from slmcheck.records import Checkpoint, DataSpec, Example, Prediction, Recipe
 
 SOURCE = ScoreSource(name="run.onnx(fp32)", task="generation")
@@ -83,10 +85,16 @@ def test_scores_equal_a_plain_computation(reference, examples):
         nll.append(change.mean())
     p, q = np.concatenate(plain), np.concatenate(shaken)
     log_p, log_q = (one - np.log(np.exp(one).sum(axis=1, keepdims=True)) for one in (p, q))
-    values = {name: float(score(name, rows, SOURCE)) for name in SCORES if name != "agreement"}
+    values = {name: float(score(name, rows, SOURCE)) for name in LOGIT_SCORES}
     assert values["logit_max"] == pytest.approx(np.abs(p - q).max() / p.std(), rel=1e-5)
     assert values["logit_mean"] == pytest.approx(np.abs(p - q).mean() / p.std(), rel=1e-5)
-    assert values["kl"] == pytest.approx((np.exp(log_p) * (log_p - log_q)).sum(axis=1).mean(), rel=1e-5)
+    kl = (np.exp(log_p) * (log_p - log_q)).sum(axis=1)
+    assert values["kl"] == pytest.approx(kl.mean(), rel=1e-5)
+    assert values["kl_p99"] == pytest.approx(np.quantile(kl, 0.99), rel=1e-5)
+    assert values["kl_max"] == pytest.approx(kl.max(), rel=1e-5)
+    top_p, top_q = (np.argsort(-one, axis=1, kind="stable")[:, :5] for one in (p, q))
+    overlaps = [len(set(one) & set(two)) / 5 for one, two in zip(top_p.tolist(), top_q.tolist(), strict=True)]
+    assert values["top5"] == pytest.approx(np.mean(overlaps))
     assert values["top1"] == (p.argmax(axis=1) == q.argmax(axis=1)).mean()
     assert values["perplexity_ratio"] == pytest.approx(np.exp(np.mean(nll)), rel=1e-5)
 
@@ -294,11 +302,32 @@ def test_long_sequences_are_reduced_in_parts(monkeypatch):
     rng = np.random.default_rng(0)
     one, other = (rng.normal(size=(20, 9)).astype(np.float32) for _ in range(2))
     ids = rng.integers(0, 9, size=20).tolist()
-    whole = differences(one, other, ids, range(5, 20))
+    compared = Compared(one, other, ids, range(5, 20))
+    (whole,) = differences([compared])
     monkeypatch.setattr(reducing, "ELEMENTS", 30)
-    parts = differences(one, other, ids, range(5, 20))
+    (parts,) = differences([compared])
     assert parts.tokens == whole.tokens == 20
     assert parts.scored == whole.scored == 15
     assert parts.other_nll == pytest.approx(whole.other_nll)
     assert parts.largest == whole.largest
-    assert parts.kl == pytest.approx(whole.kl)
+    np.testing.assert_allclose(parts.kl, whole.kl)
+
+
+@given(st.integers(1, 9), st.integers(2, 40), st.sampled_from([1e-5, 1e-2, 1.0, 30.0]), st.integers(0, 2**32 - 1))
+def test_reductions_equal_a_plain_computation_in_double_precision(tokens, vocabulary, size, seed):
+    rng = np.random.default_rng(seed)
+    one = rng.normal(scale=7, size=(tokens, vocabulary)).astype(np.float32)
+    other = (one + rng.normal(scale=size, size=one.shape)).astype(np.float32)
+    ids, scored = rng.integers(0, vocabulary, size=tokens).tolist(), range(1, tokens)
+    (found,) = differences([Compared(one, other, ids, scored)])
+    p, q = (
+        values - np.log(np.exp(values - values.max(axis=1, keepdims=True)).sum(axis=1, keepdims=True))
+        - values.max(axis=1, keepdims=True)
+        for values in (one.astype(np.float64), other.astype(np.float64))
+    )  # fmt: skip
+    np.testing.assert_allclose(found.kl, (np.exp(p) * (p - q)).sum(axis=1), rtol=1e-3, atol=1e-12)
+    assert found.largest == pytest.approx(np.abs(one.astype(np.float64) - other).max(), rel=1e-6)
+    assert found.same_top == (one.argmax(axis=1) == other.argmax(axis=1)).sum()
+    places = list(scored)
+    change = (p - q)[[place - 1 for place in places], [ids[place] for place in places]].sum()
+    assert found.other_nll - found.reference_nll == pytest.approx(change, rel=1e-4, abs=1e-6 * max(1.0, size))

@@ -9,8 +9,9 @@ from typing import ClassVar
 
 import pytest
 import torch
+from peft import get_peft_model
 from slmcheck_lora import LoraOptions, LoraTrainer
-from slmcheck_lora.adapter import add_adapter, tied_names
+from slmcheck_lora.adapter import lora_config
 from transformers import AutoModelForCausalLM
 
 from slmcheck.errors import RecipeError
@@ -18,6 +19,7 @@ from slmcheck.records import DataSpec, Recipe
 from slmcheck.testing import TrainerContract, write_small_model
 from slmcheck.testing.trainer_contract import examples, mean_nll
 from slmcheck.training import TrainingJob, read_history
+from slmcheck.training.adapting import tied_names
 from slmcheck.training.quiet import quiet_libraries
 
 
@@ -127,7 +129,7 @@ def test_every_start_that_is_offered_begins_at_the_base_model(tied_model, option
     model = AutoModelForCausalLM.from_pretrained(tied_model, dtype=torch.float32).eval()
     with torch.no_grad(), quiet_libraries():
         expected = model(ids).logits
-        found = add_adapter(model, LoraOptions(r=4, **options)).eval()(ids).logits
+        found = get_peft_model(model, lora_config(LoraOptions(r=4, **options))).eval()(ids).logits
     assert float((found - expected).abs().max()) <= tolerance
 
 
@@ -146,7 +148,7 @@ def test_layers_that_are_saved_in_full_reload_as_they_were_trained(train) -> Non
 def test_adapter_weights_are_float32_over_a_half_precision_base(tied_model) -> None:
     base = AutoModelForCausalLM.from_pretrained(tied_model, dtype=torch.bfloat16)
     with quiet_libraries():
-        model = add_adapter(base, LoraOptions(r=2))
+        model = get_peft_model(base, lora_config(LoraOptions(r=2)))
     assert {weight.dtype for weight in model.parameters() if weight.requires_grad} == {torch.float32}
 
 

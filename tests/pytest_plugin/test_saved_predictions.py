@@ -46,3 +46,16 @@ def test_a_file_that_lacks_a_row_is_one_failure_and_the_session_ends_in_order(pr
     result.assert_outcomes(failed=1)
     result.stdout.fnmatch_lines(["*has no prediction for 1 of 20 examples.*", "report: .slmcheck/reports/*"])
     result.stdout.no_fnmatch_line("*INTERNALERROR*")
+
+
+def test_a_comparison_of_two_metrics_shows_the_line_of_the_test_only(project: pytest.Pytester) -> None:
+    write_answers(project, len(ROWS))
+    (project.path / "mood" / "test_mood.py").write_text("def test_mixed(run):\n    assert run.accuracy >= run.f1\n")
+    result = project.runpytest_subprocess("mood")
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines(
+        ["> * assert run.accuracy >= run.f1", "E *MixedScoresError: saved.accuracy and saved.f1 cannot be compared: *"]
+    )
+    frames = [line for line in result.outlines if ": MixedScoresError" in line or line.endswith(": in test_mixed")]
+    assert [line.partition(":")[0] for line in frames if not line.startswith("E ")] == ["mood/test_mood.py"]
+    assert "slmcheck/gates" not in result.stdout.str()

@@ -31,7 +31,7 @@ def _lines(run: Run) -> Iterator[str]:
     )
     losses = [point.validation_loss for point in run.history if point.validation_loss is not None]
     yield f"validation loss {losses[0]:.4f} -> {min(losses):.4f} at step {run.record.best_step}"
-    names = dict.fromkeys(held.metric for held in held_scores(run) if held.split == "test")
+    names = dict.fromkeys(held.metric for held in held_scores(run) if held.split == "test" and not held.variant)
     for name in names:
         score = run.measure(name)
         yield f"{name:18} {_shown(score)}   base {_shown(run.base.measure(name))}   n {score.n}"

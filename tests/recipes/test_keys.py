@@ -8,7 +8,7 @@ import pytest
 
 from slmcheck import recipes
 from slmcheck.data import Splits, load_splits, row_digest
-from slmcheck.records import DataSpec, EvaluationSpec, Recipe, SlicePredicate, stage_of
+from slmcheck.records import DataSpec, EvaluationSpec, Recipe, SearchRange, SearchSpec, SlicePredicate, stage_of
 
 KINDS = ("options", "generate", "nll")
 
@@ -83,6 +83,8 @@ CHANGES = {
     ("label_smoothing",): (0.1, {"run"}),
     ("logging_steps",): (1, set()),
     ("report_to",): ("tensorboard", set()),
+    ("search",): (SearchSpec(space={"learning_rate": SearchRange(low=0.1, high=0.2)}), set()),
+    ("examples",): ("none", set()),
     ("threads",): (2, set()),
     ("timeout_minutes",): (5.0, set()),
     # data: sources count by their rows

@@ -56,8 +56,12 @@ def values_of(kind: Any) -> st.SearchStrategy[Any]:
 
 
 def records_of(kind: type) -> st.SearchStrategy[Any]:
-    """Records of a kind, every field drawn."""
-    return st.builds(kind, **{name: values_of(hint) for name, hint in typing.get_type_hints(kind).items()})
+    """Records of a kind, every field drawn; a record inside one of its own kind holds no third."""
+    fields = typing.get_type_hints(kind)
+    own = {name for name, hint in fields.items() if kind in typing.get_args(hint)}
+    flat = {name: values_of(hint) for name, hint in fields.items() if name not in own}
+    inner = st.lists(st.builds(kind, **flat), max_size=2).map(tuple)
+    return st.builds(kind, **flat, **dict.fromkeys(own, inner))
 
 
 @pytest.mark.parametrize("kind", RECORDS, ids=lambda kind: kind.__name__)

@@ -38,21 +38,21 @@ def path(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @given(example=EXAMPLES, private=st.booleans())
 def test_every_example_reads_back(path: Path, example: BaselineExample, private: bool) -> None:
     path.write_bytes((line_of(example, private=private) + "\n").encode("utf-8", errors="surrogatepass"))
-    assert parse_lines(path, private=private) == (example,)
+    assert parse_lines(path, path.read_bytes(), private=private) == (example,)
 
 
 def test_a_miss_of_a_mean_is_a_zero(path: Path) -> None:
     example = BaselineExample(id="a", statistics={"accuracy": {"count": 1.0}})
     assert line_of(example, private=False) == '{"id":"a","stats":{"accuracy":0}}'
     path.write_text('{"id":"a","stats":{"accuracy":0}}\n')
-    assert parse_lines(path, private=False)[0].statistics == {"accuracy": {"count": 1.0}}
+    assert parse_lines(path, path.read_bytes(), private=False)[0].statistics == {"accuracy": {"count": 1.0}}
 
 
 @pytest.mark.parametrize("mark", ["<<<<<<< HEAD", "=======", ">>>>>>> branch", "||||||| base"])
 def test_marks_of_a_merge_conflict_are_named_with_their_line(path: Path, mark: str) -> None:
     path.write_text(f"{GOOD}\n{mark}\n")
     with pytest.raises(DataError, match=r"lora\.examples\.jsonl:2: an unresolved merge conflict"):
-        parse_lines(path, private=False)
+        parse_lines(path, path.read_bytes(), private=False)
 
 
 @pytest.mark.parametrize(
@@ -72,15 +72,15 @@ def test_marks_of_a_merge_conflict_are_named_with_their_line(path: Path, mark: s
 def test_a_damaged_line_is_named_with_its_problem(path: Path, line: str, expected: str) -> None:
     path.write_text(f"{GOOD}\n{line}\n")
     with pytest.raises(DataError, match=rf"1 lines .*\n.*lora\.examples\.jsonl:2: .*{expected}"):
-        parse_lines(path, private=False)
+        parse_lines(path, path.read_bytes(), private=False)
 
 
 def test_all_damaged_lines_are_counted(path: Path) -> None:
     path.write_text("\n".join([GOOD, *["damaged"] * 5]))
     with pytest.raises(DataError, match=r"5 lines(.|\n)*:2: (.|\n)*:4: (.|\n)*2 more\."):
-        parse_lines(path, private=False)
+        parse_lines(path, path.read_bytes(), private=False)
 
 
 def test_empty_lines_are_nothing(path: Path) -> None:
     path.write_text(f"\n{GOOD}\n\n")
-    assert len(parse_lines(path, private=False)) == 1
+    assert len(parse_lines(path, path.read_bytes(), private=False)) == 1

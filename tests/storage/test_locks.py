@@ -5,12 +5,12 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 from pathlib import Path
 
 import pytest
 
 from slmcheck.errors import StoreError
+from slmcheck.records import Environment
 from slmcheck.storage import Store
 from slmcheck.storage.locks import available_cores, slot_names, try_hold
 
@@ -60,33 +60,46 @@ def test_who_waits_is_told_once_who_holds_the_lock(store: Store, monkeypatch: py
     thread = threading.Thread(target=hold)
     thread.start()
     entered.wait(10)
-    threading.Timer(0.6, leave.set).start()
-    with store.lock("training", on_wait=said.append):
-        pass
+
+    def told(text: str) -> None:
+        said.append(text)
+        leave.set()  # the holder leaves because somebody was told, whenever that is
+
+    with store.lock("training", on_wait=told):
+        held = [*said]
     thread.join()
+    assert held == said
     assert len(said) == 1
     assert said[0].startswith(f"waiting for process {os.getpid()} on ")
 
 
 def test_locks_of_other_names_do_not_wait(store: Store) -> None:
-    with store.lock("one"), store.lock("two", timeout_seconds=0):
-        pass
+    folder = store.root / "locks"
+    with store.lock("one"), store.lock("two", timeout_seconds=0), try_hold(folder, "one") as first:
+        assert not first
+        with try_hold(folder, "two") as second, try_hold(folder, "three") as third:
+            assert (second, third) == (False, True)
 
 
 def test_an_error_inside_releases_the_lock(store: Store) -> None:
     with pytest.raises(ZeroDivisionError), store.lock("training"):
         raise ZeroDivisionError
-    with store.lock("training", timeout_seconds=0):
-        pass
+    with try_hold(store.root / "locks", "training") as free:
+        assert free
 
 
 def test_without_working_locks_work_goes_on(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    def refuse(*_: object) -> None:
+    refused: list[object] = []
+    inside: list[str] = []
+
+    def refuse(*asked: object) -> None:
+        refused.append(asked)
         raise OSError(37, "No locks available")
 
     monkeypatch.setattr("fcntl.flock", refuse)
     with store.lock("training", timeout_seconds=0), store.lock("training", timeout_seconds=0):
-        pass
+        inside.append("both")
+    assert (len(refused), inside) == (2, ["both"])
 
 
 def test_try_hold_says_whether_the_lock_was_free(store: Store) -> None:
@@ -127,19 +140,15 @@ def test_as_many_slots_as_there_are_cores(store: Store) -> None:
         holder.__exit__(None, None, None)
 
 
-def test_the_work_of_a_run_has_one_owner(store: Store, cpu: object) -> None:
-    started = time.monotonic()
-    with (
-        store.work("key", cpu),
-        pytest.raises(StoreError, match="not free"),
-        store.work(  # type: ignore[arg-type]
-            "key",
-            cpu,  # type: ignore[arg-type]
-            timeout_seconds=0,
-        ),
-    ):
-        pass
-    assert time.monotonic() - started < 5
+def test_the_work_of_a_run_has_one_owner(store: Store, cpu: Environment) -> None:
+    entered: list[Path] = []
+    with store.work("key", cpu) as folder:
+        with pytest.raises(StoreError, match="not free"), store.work("key", cpu, timeout_seconds=0) as second:
+            entered.append(second)
+        assert folder.is_dir()
+    assert entered == []
+    with store.work("key", cpu, timeout_seconds=0) as again:
+        assert again == folder
 
 
 def test_lock_files_stay(store: Store) -> None:

@@ -129,6 +129,22 @@ def test_before_the_first_checkpoint_it_starts_anew(end, tmp_path) -> None:
     assert "Run the same command again to start anew." in str(error_of(end(returncode=-9)))
 
 
+@pytest.mark.parametrize(
+    ("max_grad_norm", "advice"),
+    [
+        (1.0, "In the recipe, try learning_rate: 0.002."),
+        (0.5, "In the recipe, try learning_rate: 0.002."),
+        (5.0, "In the recipe, try learning_rate: 0.002, max_grad_norm: 1.0."),
+        (0.0, "In the recipe, try learning_rate: 0.002, max_grad_norm: 1.0."),
+    ],
+)
+def test_what_the_recipe_has_already_is_not_advised(recipe, max_grad_norm, advice) -> None:
+    error = non_finite_error(
+        replace(recipe, warmup_ratio=0.1, max_grad_norm=max_grad_norm), "the loss", float("nan"), 12, None
+    )
+    assert str(error).splitlines()[-1] == advice
+
+
 def test_the_kernel_counts_its_kills() -> None:
     assert memory_kills() >= 0
 
@@ -139,5 +155,5 @@ def test_a_loss_that_is_no_number_names_the_last_one_that_was(recipe) -> None:
         "suite/recipe: the loss became inf at update 12.",
         "Last finite loss 3.25 at update 11; learning_rate 0.01, max_grad_norm 1.",
         "A loss must stay finite: nothing after this point can be used.",
-        "In the recipe, try learning_rate: 0.002, max_grad_norm: 1.0, bf16 instead of fp16.",
+        "In the recipe, try learning_rate: 0.002, bf16: true in place of fp16.",
     ]

@@ -6,11 +6,12 @@ import hashlib
 import json
 import os
 import random
+import select
 import signal
 import subprocess
 import sys
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -178,22 +179,36 @@ def test_the_child_ends_when_its_parent_is_killed(recipe, tmp_path) -> None:
         "from slmcheck.testing.trainer_contract import examples\n"
         "from slmcheck.records import Recipe, from_json\n"
         "import json\n"
+        "from slmcheck.training import launch\n"
+        "start = launch._start\n"
+        "def told(*asked):\n"
+        "    child = start(*asked)\n"
+        "    print(child.pid, flush=True)\n"
+        "    return child\n"
+        "launch._start = told\n"
+        "def going(point):\n"
+        "    if point.step >= 3:\n"
+        "        print('going', flush=True)\n"
         "recipe = from_json(Recipe, json.loads(Path(sys.argv[1]).read_text()))\n"
-        "train_in_child(recipe, examples(24), examples(8, start=24), Path(sys.argv[2]), base_model=recipe.base_model)\n"
+        "train_in_child(recipe, examples(24), examples(8, start=24), Path(sys.argv[2]), base_model=recipe.base_model,\n"
+        "    on_progress=going)\n"
     )
     (tmp_path / "recipe.json").write_text(json.dumps(to_json(replace(recipe, max_steps=100_000, eval_steps=1000))))
-    parent = subprocess.Popen([sys.executable, str(script), str(tmp_path / "recipe.json"), str(tmp_path / "work")])
-    history = tmp_path / "work" / "publish" / "history.jsonl"
-    deadline = time.monotonic() + 120
-    while not (history.exists() and '"step": 3' in history.read_text()):
-        assert time.monotonic() < deadline
-        time.sleep(0.2)
-    parent.kill()
-    parent.wait()
-    time.sleep(2.0)
-    size = history.stat().st_size
-    time.sleep(2.0)
-    assert history.stat().st_size == size
+    command = [sys.executable, str(script), str(tmp_path / "recipe.json"), str(tmp_path / "work")]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as parent:
+        assert parent.stdout is not None
+        child = os.pidfd_open(int(parent.stdout.readline()))
+        try:
+            assert parent.stdout.readline() == "going\n"
+            assert select.select([child], [], [], 0)[0] == []  # a hundred thousand updates: it is far from its end
+            parent.kill()
+            parent.wait()
+            # Readable once the process has ended; the bound is only there so that a failure ends too.
+            assert select.select([child], [], [], 120)[0] == [child]
+        finally:
+            with suppress(ProcessLookupError):
+                signal.pidfd_send_signal(child, signal.SIGKILL)
+            os.close(child)
 
 
 @pytest.mark.slow

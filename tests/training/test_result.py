@@ -1,8 +1,8 @@
 from __future__ import annotations
 
 from slmcheck.records import Checkpoint, Environment, Finding, HistoryPoint, to_json
-from slmcheck.training.history import HistoryWriter
-from slmcheck.training.result import Outcome, read_result, write_outcome
+from slmcheck.training.history import HistoryWriter, read_events
+from slmcheck.training.result import Outcome, read_result, usage_of, write_outcome
 
 
 def result_of(tmp_path, points, *, best):
@@ -33,3 +33,18 @@ def test_a_training_that_made_the_model_worse_is_noted(tmp_path) -> None:
     points = [HistoryPoint(step=0, validation_loss=1.0), HistoryPoint(step=9, validation_loss=1.5)]
     result = result_of(tmp_path, points, best=9)
     assert result.notes[-1] == ("Training made it worse: the base model has a validation loss of 1, the best step 1.5.")
+
+
+def test_what_a_training_takes_is_told_from_note_to_note(tmp_path) -> None:
+    writer = HistoryWriter(tmp_path / "history.jsonl", keep_until=None)
+    for step, seconds, cpu, tokens in ((4, 2.0, 1.0, 100), (8, 4.0, 4.0, 500), (8, 4.0, 4.0, 500), (9, 5.0, 4.5, 500)):
+        spent = {"step": step, "seconds": seconds, "cpu_seconds": cpu, "tokens": tokens, "resident_bytes": 7}
+        writer.write("resources", {**spent, "gpu_utilisation": 0.5})
+    writer.close()
+    points = usage_of(list(read_events(tmp_path / "history.jsonl")))
+    assert [(point.step, point.tokens_per_second, point.cpu_cores) for point in points] == [
+        (4, 50.0, 0.5),
+        (8, 200.0, 1.5),
+        (9, 0.0, 0.5),
+    ]
+    assert {(point.resident_bytes, point.gpu_utilisation, point.gpu_bytes) for point in points} == {(7, 0.5, None)}

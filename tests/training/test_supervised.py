@@ -182,3 +182,15 @@ class TestAfterACrash:
     def test_only_the_best_and_the_newest_checkpoint_are_kept(self, train, make_job) -> None:
         train(work="whole", max_steps=12, eval_steps=2)
         assert len(checkpoint_folders(make_job(work="whole").checkpoints_dir)) <= 2
+
+
+def test_the_history_goes_to_tensorboard_where_asked(train) -> None:
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    run = train(report_to="tensorboard")
+    events = EventAccumulator(str(run.job.output_dir / "tensorboard"))
+    events.Reload()
+    losses = {event.step: event.value for event in events.Scalars("eval/loss")}
+    evaluated = {point.step: point.validation_loss for point in run.points if point.validation_loss is not None}
+    assert losses == pytest.approx({step: loss for step, loss in evaluated.items() if step in losses}, rel=1e-5)
+    assert len(losses) >= 2

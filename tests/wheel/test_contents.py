@@ -10,7 +10,7 @@ from pathlib import Path, PurePosixPath
 import pytest
 
 ROOT = Path(__file__).parents[2]
-TOP = {"slmcheck", "slmcheck_full", "slmcheck_lora", "slmcheck_pretrained"}
+TOP = {"slmcheck", *(path.name for path in (ROOT / "plugins").iterdir() if (path / "__init__.py").exists())}
 
 
 @pytest.fixture(scope="module")

@@ -70,6 +70,9 @@ def loss_curves(run: RunReport, name: str) -> Figure | None:
             best.mark_text(align="right" if left else "left", dx=-6 if left else 6, color=MUTED.light, baseline="top")
             .encode(x="step:Q", y=alt.value(0), text="label:N")
         )  # fmt: skip
+    turn = run.divergence
+    if turn is not None and turn.rise > 0 and turn.step != run.best_step:
+        layers += _divergence(turn.step, left=turn.step > max(point.step for point in run.history) * 0.6)
     return Figure(
         name=f"{name}-loss",
         title="Loss",
@@ -77,6 +80,16 @@ def loss_curves(run: RunReport, name: str) -> Figure | None:
         spec=specification(alt.layer(*layers).properties(height=240)),
         tables=(_history_table(run.history),),
     )
+
+
+def _divergence(step: int, *, left: bool) -> list[alt.Chart]:
+    """The step from which on the validation loss rises, marked at the bottom: the kept step is marked at the top."""
+    at = chart_of([{"step": step, "label": f"diverges: step {step:,}"}])
+    text = at.mark_text(align="right" if left else "left", dx=-6 if left else 6, color=INK.light, baseline="bottom")
+    return [
+        at.mark_rule(color=INK.light, strokeDash=[4, 2]).encode(x="step:Q"),
+        text.encode(x="step:Q", y=alt.value(236), text="label:N"),
+    ]
 
 
 def _loss_message(run: RunReport) -> str:
@@ -87,6 +100,12 @@ def _loss_message(run: RunReport) -> str:
     last_step, last = validation[-1]
     if best_step == last_step:
         return f"The validation loss fell until the last step, {last_step:,}, to {best:.3f}."
+    if run.divergence is not None and run.divergence.rise > 0:
+        turn = run.divergence
+        return (
+            f"The validation loss was lowest around step {turn.step:,} with {turn.lowest:.3f} and rose by"
+            f" {turn.rise:.0%} to {turn.last:.3f} at step {last_step:,}."
+        )
     return (
         f"The validation loss was lowest at step {best_step:,} with {best:.3f}, and {last:.3f} at step {last_step:,}."
     )

@@ -22,6 +22,7 @@ from slmcheck.reports.text import counted, one_line
 _Placed: TypeAlias = tuple[VerdictRow, tuple[float, float, float]]
 """A row with its distance from what is required and the ends of its interval."""
 _SHAPES = {"pass": "circle", "fail": "diamond", "inconclusive": "square", "accepted": "triangle-up"}
+_SHAPES |= {"waived": "cross", "quarantined": "cross"}
 _DISTANCES = (-80, -40, -20, -10, -5, -2, 0, 2, 5, 10, 20, 40, 80)
 
 
@@ -108,7 +109,7 @@ def _drawn(chosen: Sequence[_Placed], *, several: bool) -> alt.LayerChart | alt.
         grid=False,
         title="worse than required   ←   0   →   better than required",
     )
-    states = list(dict.fromkeys(row.verdict.state for row, _ in chosen))
+    states = list(dict.fromkeys(row.verdict.shown for row, _ in chosen))
     colors = alt.Scale(domain=states, range=[STATES[state].light for state in states])
     shapes = alt.Scale(domain=states, range=[_SHAPES[state] for state in states])
     base = chart_of([_mark(index, placed, several=several) for index, placed in enumerate(chosen)]).encode(
@@ -135,7 +136,7 @@ def _mark(index: int, placed: _Placed, *, several: bool) -> Row:
     return {
         "row": index,
         "label": f"{row.symbol} {row.word}   {run}{row.metric} {row.criterion}",
-        "state": row.verdict.state,
+        "state": row.verdict.shown,
         "distance": value,
         "low": low,
         "high": high,

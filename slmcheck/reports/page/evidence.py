@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from slmcheck.records import Finding, RunReport
+from slmcheck.records import RunReport
 from slmcheck.reports import charts, units
 from slmcheck.reports.charts.figure import Figure
 from slmcheck.reports.page.elements import Html, data_table, disclosure, element, trusted
+from slmcheck.reports.page.findings import diagnosis_section
 from slmcheck.reports.rows import facts, score_name, score_rows, settings
 from slmcheck.reports.text import block, one_line
 
@@ -18,10 +19,13 @@ def run_figures(run: RunReport, name: str) -> tuple[Figure, ...]:
     """The charts of a run; `name` makes their names unique in the page."""
     loss = charts.loss_curves(run, name)
     found = [loss] if loss is not None else []
+    found += charts.usage_over_time(run, name)
     found += charts.gap_intervals(run, name)
+    found += [plot for one in run.locations if (plot := charts.error_plot(one, name)) is not None]
     if run.confusion is not None and run.confusion.labels:
         found.append(charts.heat_map(run.confusion, f"{name}-confusion"))
-    return (*found, *charts.slice_scores(run, name), *charts.trend(run, name))
+    found += charts.slice_scores(run, name)
+    return (*found, *charts.diagnosis_figures(run, name), *charts.study_figures(run, name), *charts.trend(run, name))
 
 
 def figure_grid(drawn: Sequence[Figure]) -> Html:
@@ -37,7 +41,7 @@ def evidence_section(run: RunReport, drawn: Sequence[Figure], index: int) -> Htm
         parts.append(
             element("p", "The evaluation rows also selected the checkpoint: scores are optimistic.", class_="note")
         )
-    parts += [_finding(finding) for finding in run.findings]
+    parts += diagnosis_section(run.findings, run.name)
     parts.append(figure_grid(drawn))
     parts += [_scores(run)] if run.scores else []
     parts += [_parity(run)] if run.parity else []
@@ -75,27 +79,6 @@ def _facts(run: RunReport) -> Html:
     rest = [(word, value) for word, value in known if word not in _SHORT_FACTS]
     more = disclosure("More facts", data_table("Facts of the run", ("fact", "value"), rest, words=(0, 1)))
     return element("div", element("dl", *pairs, class_="facts"), more)
-
-
-def _finding(finding: Finding) -> Html:
-    symbol = {"problem": "✗", "warning": "~", "note": "+"}[finding.severity]
-    state = {"problem": "fail", "warning": "inconclusive", "note": "accepted"}[finding.severity]
-    parts = [
-        element(
-            "h3",
-            element("span", symbol, class_="symbol", aria_hidden="true"),
-            element("span", finding.severity, class_="severity"),
-            element("span", one_line(finding.cause)),
-        ),
-        element("p", one_line(finding.summary)),
-    ]
-    if finding.evidence:
-        parts.append(element("ul", *(element("li", one_line(line)) for line in finding.evidence)))
-    if finding.remedy:
-        parts.append(element("p", element("b", "Remedy: "), one_line(finding.remedy)))
-    if finding.next_experiment:
-        parts.append(element("p", element("code", one_line(finding.next_experiment), class_="command")))
-    return element("div", *parts, class_=f"finding state-{state}")
 
 
 def _scores(run: RunReport) -> Html:

@@ -8,28 +8,30 @@ from slmcheck.records import OutcomeRecord, Report
 from slmcheck.reports import units
 from slmcheck.reports.charts.figure import Figure
 from slmcheck.reports.decision import Decision, blocking, test_counts
-from slmcheck.reports.notable import changes_of, costs, notable_examples
+from slmcheck.reports.notable import changes_of, decided, effects, notable_examples
 from slmcheck.reports.page.elements import Html, element, lines, scrolling
 from slmcheck.reports.page.evidence import figure_grid
 from slmcheck.reports.page.examples import example_card
+from slmcheck.reports.releases import trend_lines
 from slmcheck.reports.rows import STATES, SYMBOLS, VerdictRow, by_run, explanation, verdict_rows
 from slmcheck.reports.text import one_line, sentence, visible
 
 _HEADER = ("state", "gate", "value", "interval", "criterion", "margin", "examples")
 _WORDS = (0, 1, 4)
 _SHOWN_TESTS = 50
+_PASSING = ("passed", "waived", "quarantined")
 _COMMANDS = ("slmcheck", "pytest", "pip", "git")
 
 
 def first_screen(report: Report, decision: Decision) -> Html:
-    """The decision, its reason, what users would notice, what changed and what to do next."""
+    """The decision, its reason, what users would notice, what was waived, what changed, the trend, what to do next."""
     headline = element(
         "h1",
         element("span", SYMBOLS[decision.state], class_="symbol", aria_hidden="true"),
         element("span", decision.headline),
         class_=f"headline state-{decision.state} {decision.choice}",
     )
-    aside = [part for part in (_changes(report), _next(report)) if part]
+    aside = [part for part in (_decided(report), _changes(report), _releases(report), _next(report)) if part]
     columns = [_noticed(report), element("div", *aside, class_="aside") if aside else Html("")]
     return element(
         "section",
@@ -66,7 +68,7 @@ def gate_section(report: Report, figures: Sequence[Figure]) -> Html:
 def _counts(report: Report) -> Html:
     items = []
     for state in STATES:
-        count = sum(verdict.state == state for verdict in report.verdicts)
+        count = sum(verdict.shown == state for verdict in report.verdicts)
         if count:
             symbol = element("span", SYMBOLS[state], aria_hidden="true", class_="symbol")
             items.append(element("li", symbol, element("b", f"{count}"), f" {state}", class_=f"pill state-{state}"))
@@ -78,11 +80,28 @@ def _counts(report: Report) -> Html:
 
 def _noticed(report: Report) -> Html:
     examples = notable_examples(report, 3)
-    effects = [element("p", sentence) for sentence in costs(report)]
-    if not examples and not effects:
+    sentences = [element("p", text) for text in effects(report)]
+    if not examples and not sentences:
         return Html("")
-    cards = [example_card(example, run=None) for example in examples]
-    return element("section", element("h2", "What users would notice"), *effects, *cards, class_="noticed")
+    cards = [example_card(example) for example in examples]
+    return element("section", element("h2", "What users would notice"), *sentences, *cards, class_="noticed")
+
+
+def _decided(report: Report) -> Html:
+    found = decided(report)
+    if not found:
+        return Html("")
+    items = element("ul", *(element("li", text) for text in found), class_="calm")
+    return element("section", element("h2", "Waived or in quarantine"), items)
+
+
+def _releases(report: Report) -> Html:
+    found = [(run, trend_lines(run)) for run in report.runs if run.trend]
+    parts: list[Html] = []
+    for run, texts in found:
+        parts += [element("h3", one_line(run.name))] if len(report.runs) > 1 else []
+        parts.append(element("ul", *(element("li", text) for text in texts), class_="calm"))
+    return element("section", element("h2", "Trend of the releases"), *parts) if parts else Html("")
 
 
 def _changes(report: Report) -> Html:
@@ -91,7 +110,7 @@ def _changes(report: Report) -> Html:
     for run in changed:
         parts += [element("h3", one_line(run.name))] if len(report.runs) > 1 else []
         parts.append(element("ul", *(element("li", change) for change in changes_of(run)), class_="calm"))
-    return element("section", element("h2", "What changed"), *parts) if parts else Html("")
+    return element("section", element("h2", "What changed since the baseline"), *parts) if parts else Html("")
 
 
 def _next(report: Report) -> Html:
@@ -158,11 +177,11 @@ def _gate_rows(row: VerdictRow, *, is_against: bool) -> list[Html]:
         cells.append(element("td", text, class_=f"{kind} {_HEADER[index]}", role="cell", data_label=_HEADER[index]))
     explained = "\n".join(visible(line) for line in explanation(verdict))
     if not explained or (verdict.state == "pass" and verdict.proven):
-        return [element("tr", *cells, class_=f"state-{verdict.state}", role="row")]
+        return [element("tr", *cells, class_=f"state-{verdict.shown}", role="row")]
     why = element("td", element("div", lines(explained), class_="why"), colspan=len(_HEADER) - 1, role="cell")
     return [
-        element("tr", *cells, class_=f"state-{verdict.state} explained", role="row"),
-        element("tr", element("td", role="cell"), why, class_=f"state-{verdict.state} explanation", role="row"),
+        element("tr", *cells, class_=f"state-{verdict.shown} explained", role="row"),
+        element("tr", element("td", role="cell"), why, class_=f"state-{verdict.shown} explanation", role="row"),
     ]
 
 
@@ -170,7 +189,7 @@ def _other_tests(report: Report) -> list[Html]:
     """Tests that did not pass without a claim that says why."""
     explained = {verdict.test for verdict in blocking(report)}
     others = [
-        outcome for outcome in report.outcomes if outcome.outcome not in ("passed",) and outcome.test not in explained
+        outcome for outcome in report.outcomes if outcome.outcome not in _PASSING and outcome.test not in explained
     ]
     if not others:
         return []

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from slmcheck.records import VerdictState
+from slmcheck.records import ShownState
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,13 +32,16 @@ PASS = Color(name="pass", light="#19704a", dark="#66cc9a")
 FAIL = Color(name="fail", light="#b0281f", dark="#ff9088")
 INCONCLUSIVE = Color(name="inconclusive", light="#8a5b00", dark="#e8b95a")
 ACCEPTED = Color(name="accepted", light="#1f6a8c", dark="#79c4e6")
+WAIVED = Color(name="waived", light="#7a3b9c", dark="#d6a3f0")
 
-PALETTE = (INK, MUTED, FAINT, RULE, PAPER, PANEL, ACCENT, SECOND, PASS, FAIL, INCONCLUSIVE, ACCEPTED)
-STATES: dict[VerdictState, Color] = {
+PALETTE = (INK, MUTED, FAINT, RULE, PAPER, PANEL, ACCENT, SECOND, PASS, FAIL, INCONCLUSIVE, ACCEPTED, WAIVED)
+STATES: dict[ShownState, Color] = {
     "pass": PASS,
     "fail": FAIL,
     "inconclusive": INCONCLUSIVE,
     "accepted": ACCEPTED,
+    "waived": WAIVED,
+    "quarantined": WAIVED,
 }
 
 
