@@ -114,10 +114,12 @@ def score_of(release: Release, metric: str) -> BaselineScore | None:
 
 
 def trend_of(recipe: Recipe) -> tuple[TrendPoint, ...]:
-    """The primary scores of earlier releases for a report, oldest first; none where nothing was accepted yet."""
+    """The primary scores of earlier releases for a report, oldest first; none before the first is committed."""
     try:
         found = releases_of(recipe)
     except MissingBaselineError:
+        return ()
+    if all(release.commit is None for release in found.releases):
         return ()
     points = []
     for release in found.releases[-TREND_RELEASES:]:
