@@ -19,7 +19,7 @@ import numpy as np
 
 from slmcheck import gates, recipes
 from slmcheck.evaluation import Run, open_recipe
-from slmcheck.pytest_plugin.claims import Claim, claims_of
+from slmcheck.evaluation.claims import Claim, claims_of
 from slmcheck.workspace import Workspace
 
 SUITES = Path(__file__).parents[1] / "suites"

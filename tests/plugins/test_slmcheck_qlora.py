@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -21,6 +22,11 @@ from slmcheck.records import Checkpoint, DataSpec, DeviceClass, Recipe
 from slmcheck.testing import TrainerContract, write_small_model
 from slmcheck.testing.trainer_contract import examples, mean_nll
 from slmcheck.training import TrainingJob, adapter_checkpoint, prepare_in_child, read_history
+
+pytestmark = pytest.mark.skipif(
+    importlib.util.find_spec("bitsandbytes") is None,
+    reason="bitsandbytes is not installed: pip install 'slmcheck[qlora]'",
+)
 
 
 class TestQloraTrainer(TrainerContract):

@@ -17,7 +17,8 @@ WORKER = Path(__file__).with_name("travel_worker.py")
 KILLS = 20
 
 
-@pytest.mark.parametrize("way", ["push", pytest.param("pull", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("way", ["push", "pull"])
 def test_kill_9_at_20_random_moments_corrupts_nothing(
     store: Store, publish_run: PublishRun, cpu: Environment, tmp_path: Path, way: str
 ) -> None:
