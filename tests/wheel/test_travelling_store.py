@@ -89,7 +89,7 @@ def test_it_is_gated_reported_and_accepted(suite: Path) -> None:
     accepting = [*session, "--slm-accept-baseline", "-k", "not fails"]
     first = subprocess.run(accepting, cwd=suite, capture_output=True, text=True, check=False)
     assert first.returncode == 0, first.stdout + first.stderr
-    assert json.loads((suite / "baselines" / "lora.json").read_text())["environment"]["device"] == "cuda"
+    assert json.loads((suite / "baselines" / "lora.json").read_text())["accepted"]["environment"]["device"] == "cuda"
     second = subprocess.run([*session, "--slm-report=written"], cwd=suite, capture_output=True, text=True, check=False)
     assert second.returncode == 1
     assert "1 failed, 2 passed" in second.stdout
