@@ -6,8 +6,9 @@ rule; 0..1, higher is better.
 
 from __future__ import annotations
 
+import json
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 from slmcheck.errors import InputError
 from slmcheck.metrics.definition import Metric
@@ -81,12 +82,7 @@ def mentions(*texts: str, name: str = "mentions") -> Metric:
     Raises:
         InputError: If no text is given.
     """
-    return share_of_answers(
-        name,
-        _occurrence(texts, "mentions", wanted=True),
-        signature=f"mentions|{'|'.join(texts)}|version:1",
-        description="Share of answers that mention all the texts; 0..1, higher is better.",
-    )
+    return _occurrence("mentions", texts, name, wanted=True, meaning="mention all the texts")
 
 
 def avoids(*texts: str, name: str = "avoids") -> Metric:
@@ -95,16 +91,10 @@ def avoids(*texts: str, name: str = "avoids") -> Metric:
     Raises:
         InputError: If no text is given.
     """
-    return share_of_answers(
-        name,
-        _occurrence(texts, "avoids", wanted=False),
-        signature=f"avoids|{'|'.join(texts)}|version:1",
-        description="Share of answers that avoid all the texts; 0..1, higher is better.",
-    )
+    return _occurrence("avoids", texts, name, wanted=False, meaning="avoid all the texts")
 
 
-def _occurrence(texts: Sequence[str], function: str, *, wanted: bool) -> Callable[[Prediction], bool]:
-    """Whether each text occurs in an answer, or none does."""
+def _occurrence(function: str, texts: Sequence[str], name: str, *, wanted: bool, meaning: str) -> Metric:
     if not texts or not all(text.strip() for text in texts):
         raise InputError(f"{function}() needs texts that are not empty: {function}('refund').")
     folded = [text.casefold() for text in texts]
@@ -113,4 +103,9 @@ def _occurrence(texts: Sequence[str], function: str, *, wanted: bool) -> Callabl
         answer = (item.prediction or "").casefold()
         return all((text in answer) == wanted for text in folded)
 
-    return keeps
+    return share_of_answers(
+        name,
+        keeps,
+        signature=f"{function}|{json.dumps(texts)}|version:1",  # as JSON, so that no text runs into the next
+        description=f"Share of answers that {meaning}; 0..1, higher is better.",
+    )

@@ -36,6 +36,7 @@ def test_words_that_must_and_must_not_occur() -> None:
 
 def test_the_rule_is_part_of_the_signature() -> None:
     assert within(words=(1, 2)).info.signature != within(words=(1, 3)).info.signature
+    assert mentions("a|b").info.signature != mentions("a", "b").info.signature
     assert matches("a").info.signature != matches("b").info.signature
 
 
